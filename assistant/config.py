@@ -1,0 +1,108 @@
+"""Every setting, in one place.
+
+Sources, later wins: `$ASSISTANT_HOME/config.toml`, environment `ASSISTANT_…`, keyword arguments (command-line flags).
+Unknown keys are refused with the line.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+DEFAULT_HOME = Path("~/.local/share/assistant").expanduser()
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; the message names the file or variable, the key and the fault."""
+
+
+def _paths(value: Any) -> Any:
+    """Folders are given as a list, or in one string separated by the system's path separator."""
+    if isinstance(value, str):
+        value = [p for p in value.split(os.pathsep) if p]
+    return [Path(p).expanduser() for p in value] if isinstance(value, (list, tuple)) else value
+
+
+Paths = Annotated[list[Path], NoDecode, BeforeValidator(_paths)]
+
+
+class Settings(BaseSettings):
+    """The settings of one assistant. Read them with `load_settings`."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSISTANT_", extra="forbid", validate_default=True)
+
+    home: Path = Field(DEFAULT_HOME, description="data folder: token, outbox/, artifacts/, databases, caches")
+    photos: Paths = Field(default_factory=list, description="photo folders")
+    contacts: Paths = Field(default_factory=list, description="vCard files, or folders of them")
+    model: str | None = Field(None, description="planner checkpoint: folder or hub id; default the shipped one")
+    speech_model: str | None = Field(None, description="Whisper name or checkpoint file")
+    speech_engine: Literal["auto", "whisper", "pocketsphinx"] = "auto"
+    database_url: str | None = Field(None, description="postgresql://…; default SQLite in the data folder")
+    timezone: str | None = Field(None, description="IANA name such as Europe/Berlin; default the system's")
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    allowed_hosts: list[str] = Field(default_factory=list, description="further names for the Host header")
+    smtp_url: str | None = Field(None, description="smtp://user:password@host:587, or smtps://…")
+    smtp_from: str | None = None
+    channels: dict[str, str] = Field(default_factory=dict, description="channel name → Apprise URL")
+    plan_confidence: float = Field(0.0, ge=0, le=1, description="plans below are asked about; 0 = the model's own")
+    sandbox_user: str | None = Field(None, description="user that tools run as when the service is root")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # `load_settings` merges file and flags around the environment
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from file, environment and flags (None means not given). Raises SettingsError."""
+    given = {k: v for k, v in flags.items() if v is not None}
+    home = Path(given.get("home") or os.environ.get("ASSISTANT_HOME") or DEFAULT_HOME).expanduser()
+    file = home / "config.toml"
+    values = _read(file)
+    environment = {n[len("ASSISTANT_") :].lower() for n in os.environ if n.startswith("ASSISTANT_")}
+    known = set(Settings.model_fields)
+    if unknown := environment - known:
+        names = ", ".join(f"ASSISTANT_{n.upper()}" for n in sorted(unknown))
+        raise SettingsError(f"unknown setting in the environment: {names}")
+    try:
+        settings = Settings(**{**values, "home": home})
+        return settings if not given else Settings.model_validate({**settings.model_dump(), **given})
+    except ValidationError as error:
+        raise SettingsError(_explain(error, file, set(values) - environment - set(given))) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text("utf-8")
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from error
+    for key in values:
+        if key not in Settings.model_fields or key == "home":
+            raise SettingsError(f"{file}, line {_line(text, key)}: unknown key {key!r}")
+    return values
+
+
+def _line(text: str, key: str) -> int:
+    return next((n for n, line in enumerate(text.splitlines(), 1) if key in line.split("=")[0]), 1)
+
+
+def _explain(error: ValidationError, file: Path, from_file: set[str]) -> str:
+    fault = error.errors()[0]
+    key = str(fault["loc"][0]) if fault["loc"] else "settings"
+    where = f"{file}, line {_line(file.read_text('utf-8'), key)}" if key in from_file else f"ASSISTANT_{key.upper()}"
+    return f"{where}: {key}: {fault['msg']}"
