@@ -1,0 +1,1 @@
+"""A JAX inference engine for Hugging Face checkpoints; it knows nothing of tools or plans."""

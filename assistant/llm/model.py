@@ -1,0 +1,151 @@
+"""The network: one table of parameters and one forward pass for every family.
+
+Parameters are a plain dict `{"embed", "layers": [{…}, …], "norm", "head"?}`; layers are unrolled, because a scan over
+stacked layers copies the cache at every step. Matrices are stored `[in, out]`, `embed` and `head` `[vocab, hidden]`.
+The compute dtype is that of the parameters; norms, softmax and logits are float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from . import attention
+from .config import ModelConfig
+
+Params = dict[str, Any]
+Attend = Callable[[int, Array, Array, Array], Array]
+"""`attend(layer, q[B, T, H, Dh], k[B, T, K, Dh], v[B, T, K, Dh]) -> [B, T, H, Dh]`; q and k are already rotated."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor: shape here, meaning of its axes, name in the checkpoint, and whether it is transposed there."""
+
+    shape: tuple[int, ...]
+    axes: tuple[str | None, ...]
+    name: str
+    transpose: bool = False
+    std: float | None = None  # of the initial values; None: the constant that makes a norm or bias neutral
+
+
+def table(config: ModelConfig) -> Params:
+    """A tree shaped like the parameters, with a `Parameter` in every leaf."""
+    embedding = (config.vocab_size, config.hidden_size)
+    tree: Params = {
+        "embed": Parameter(embedding, ("vocab", None), "model.embed_tokens.weight", std=0.02),
+        "layers": [_layer_table(config, i) for i in range(config.num_layers)],
+        "norm": Parameter((config.hidden_size,), (None,), "model.norm.weight"),
+    }
+    if not config.tied:
+        tree["head"] = Parameter(embedding, ("vocab", None), "lm_head.weight", std=0.02)
+    return tree
+
+
+def _layer_table(config: ModelConfig, layer: int) -> dict[str, Parameter]:
+    prefix = f"model.layers.{layer}."
+    hidden, mlp = config.hidden_size, config.intermediate_size
+    heads, kv_heads = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
+    rows: dict[str, Parameter] = {}
+
+    def matrix(key: str, inputs: int, outputs: int, axes: tuple[str | None, str | None], name: str, bias: bool) -> None:
+        depth = (2 * config.num_layers) ** -0.5 if key in ("o", "down") else 1.0  # keeps the residual stream's scale
+        rows[key] = Parameter((inputs, outputs), axes, f"{prefix}{name}.weight", True, depth * inputs**-0.5)
+        if bias:
+            rows[f"{key}_bias"] = Parameter((outputs,), axes[1:], f"{prefix}{name}.bias")
+
+    def norm(key: str, size: int, name: str) -> None:
+        rows[key] = Parameter((size,), (None,), f"{prefix}{name}.weight")
+
+    norm("attention_norm", hidden, "input_layernorm")
+    matrix("q", hidden, heads, (None, "heads"), "self_attn.q_proj", config.qkv_bias)
+    matrix("k", hidden, kv_heads, (None, "kv_heads"), "self_attn.k_proj", config.qkv_bias)
+    matrix("v", hidden, kv_heads, (None, "kv_heads"), "self_attn.v_proj", config.qkv_bias)
+    matrix("o", heads, hidden, ("heads", None), "self_attn.o_proj", config.output_bias)
+    if config.qk_norm:
+        norm("q_norm", config.head_dim, "self_attn.q_norm")
+        norm("k_norm", config.head_dim, "self_attn.k_norm")
+    if config.post_norms:
+        norm("attention_post_norm", hidden, "post_attention_layernorm")
+        norm("mlp_norm", hidden, "pre_feedforward_layernorm")
+        norm("mlp_post_norm", hidden, "post_feedforward_layernorm")
+    else:
+        norm("mlp_norm", hidden, "post_attention_layernorm")
+    matrix("gate", hidden, mlp, (None, "mlp"), "mlp.gate_proj", config.mlp_bias)
+    matrix("up", hidden, mlp, (None, "mlp"), "mlp.up_proj", config.mlp_bias)
+    matrix("down", mlp, hidden, ("mlp", None), "mlp.down_proj", config.mlp_bias)
+    return rows
+
+
+def init(config: ModelConfig, key: Array, dtype: Any = jnp.float32) -> Params:
+    """Random parameters: normal with a standard deviation of 1/√inputs, neutral norms, zero biases."""
+    rows, tree = jax.tree.flatten(table(config), is_leaf=lambda x: isinstance(x, Parameter))
+    keys = jax.random.split(key, len(rows))
+
+    def value(row: Parameter, key: Array) -> Array:
+        if row.std is not None:
+            return (jax.random.normal(key, row.shape) * row.std).astype(dtype)
+        return jnp.full(row.shape, 0.0 if row.name.endswith(".bias") else 1.0 - config.norm_offset, dtype)
+
+    return jax.tree.unflatten(tree, [value(row, key) for row, key in zip(rows, keys, strict=True)])
+
+
+def forward(params: Params, config: ModelConfig, tokens: Array, positions: Array, attend: Attend) -> Array:
+    """`tokens, positions[B, T]` int32 → hidden states `[B, T, hidden]` after the last norm; `attend` mixes tokens."""
+    x = params["embed"][tokens]
+    if config.embed_scale != 1.0:
+        x = x * jnp.asarray(config.embed_scale, x.dtype)
+    ropes = {config.layer_rope(i) for i in range(config.num_layers)}
+    rotations = {rope: attention.rotations(rope, config.head_dim, positions) for rope in ropes}
+    for i, layer in enumerate(params["layers"]):
+        y = _attention(layer, config, rms_norm(x, layer["attention_norm"], config), i, rotations, attend)
+        x = x + (rms_norm(y, layer["attention_post_norm"], config) if config.post_norms else y)
+        y = _mlp(layer, config, rms_norm(x, layer["mlp_norm"], config))
+        x = x + (rms_norm(y, layer["mlp_post_norm"], config) if config.post_norms else y)
+    return rms_norm(x, params["norm"], config)
+
+
+def logits(params: Params, config: ModelConfig, hidden: Array) -> Array:
+    """`hidden[B, T, hidden]` → `[B, T, vocab]` float32."""
+    head = params["embed"] if config.tied else params["head"]
+    out = jnp.einsum("btd,vd->btv", hidden.astype(head.dtype), head, preferred_element_type=jnp.float32)
+    if config.logit_softcap is not None:
+        out = jnp.tanh(out / config.logit_softcap) * config.logit_softcap
+    return out
+
+
+def rms_norm(x: Array, weight: Array, config: ModelConfig) -> Array:
+    """Scale the last axis to unit root mean square, in float32, and multiply with the (offset) weight."""
+    wide = x.astype(jnp.float32)
+    wide = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + config.norm_eps)
+    return (wide * (weight.astype(jnp.float32) + config.norm_offset)).astype(x.dtype)
+
+
+def linear(layer: dict[str, Any], key: str, x: Array) -> Array:
+    """`x @ layer[key]` plus its bias where there is one."""
+    out = x @ layer[key]
+    bias = layer.get(f"{key}_bias")
+    return out if bias is None else out + bias
+
+
+def _attention(layer: dict[str, Any], config: ModelConfig, x: Array, i: int, rotations: dict, attend: Attend) -> Array:
+    batch, length, _ = x.shape
+    q = linear(layer, "q", x).reshape(batch, length, -1, config.head_dim)
+    k = linear(layer, "k", x).reshape(batch, length, -1, config.head_dim)
+    v = linear(layer, "v", x).reshape(batch, length, -1, config.head_dim)
+    if config.qk_norm:
+        q, k = rms_norm(q, layer["q_norm"], config), rms_norm(k, layer["k_norm"], config)
+    rotation = rotations[config.layer_rope(i)]
+    out = attend(i, attention.rotate(q, rotation), attention.rotate(k, rotation), v)
+    return linear(layer, "o", out.reshape(batch, length, -1))
+
+
+def _mlp(layer: dict[str, Any], config: ModelConfig, x: Array) -> Array:
+    gate = linear(layer, "gate", x)
+    gate = jax.nn.silu(gate) if config.activation == "silu" else jax.nn.gelu(gate, approximate=True)
+    return linear(layer, "down", gate * linear(layer, "up", x))
