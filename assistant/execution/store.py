@@ -1,0 +1,275 @@
+"""The tables of the executor, and the transactions on errands, steps, questions and events.
+
+SQLite (WAL, every commit synced) in the data folder, or PostgreSQL. Beside DBOS's own tables, because the state that
+people and programs see (and the results of steps) must be readable without running a workflow. All methods block; the
+executor calls them in threads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, String, Table, Text, UniqueConstraint
+
+from .errand import FINISHED, OPEN, Event
+
+meta = sa.MetaData()
+Key = sa.BigInteger().with_variant(Integer, "sqlite")  # SQLite increments only INTEGER keys
+
+errands = Table(
+    "errands", meta,
+    Column("id", String, primary_key=True), Column("executor", String, index=True, nullable=False),
+    Column("session", String, index=True, nullable=False), Column("text", Text, nullable=False),
+    Column("said", JSON, nullable=False), Column("plan", JSON, nullable=False),
+    Column("approve", Boolean, nullable=False), Column("missing", JSON), Column("question", Text, nullable=False),
+    Column("previous", String), Column("status", String, index=True, nullable=False),
+    Column("reply", Text, nullable=False, default=""),
+    Column("created", Float, nullable=False), Column("finished", Float),
+)  # fmt: skip
+steps = Table(
+    "steps", meta,
+    Column("errand", String, primary_key=True), Column("n", Integer, primary_key=True),
+    Column("tool", String, nullable=False), Column("status", String, nullable=False, default="waiting"),
+    Column("summary", Text, nullable=False, default=""), Column("error", Text, nullable=False, default=""),
+    Column("wish", JSON(none_as_null=True)), Column("result", JSON(none_as_null=True)),
+    Column("artifacts", JSON), Column("ms", Float),
+)  # fmt: skip
+questions = Table(
+    "questions", meta,
+    Column("id", Key, primary_key=True), Column("errand", String, nullable=False), Column("key", String, nullable=False),
+    Column("kind", String, nullable=False), Column("text", Text, nullable=False), Column("choices", JSON, nullable=False),
+    Column("answer", JSON(none_as_null=True)), Column("asked", Float, nullable=False), Column("answered", Float),
+    UniqueConstraint("errand", "key"),
+)  # fmt: skip
+effects = Table(
+    "effects", meta,
+    Column("id", String, primary_key=True), Column("errand", String, nullable=False),
+    Column("step", Integer, nullable=False), Column("recipient", String, nullable=False),
+    Column("name", String, nullable=False), Column("kind", String, nullable=False),
+    Column("channel", String, nullable=False), Column("state", String, nullable=False),
+    Column("binding", String, nullable=False), Column("payload", JSON, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0), Column("detail", Text, nullable=False, default=""),
+    Column("planned", Float, nullable=False), Column("changed", Float, nullable=False),
+    UniqueConstraint("errand", "step", "recipient"),
+)  # fmt: skip
+events = Table(
+    "events", meta,
+    Column("id", Key, primary_key=True), Column("errand", String, nullable=False, index=True),
+    Column("type", String, nullable=False), Column("data", JSON, nullable=False), Column("at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+reminders = Table(
+    "reminders", meta,
+    Column("id", String, primary_key=True), Column("errand", String, nullable=False),
+    Column("step", Integer, nullable=False), Column("text", Text, nullable=False),
+    Column("due", Float, nullable=False, index=True), Column("when", String, nullable=False),
+    Column("raised", Float), UniqueConstraint("errand", "step"),
+)  # fmt: skip
+notes = Table(
+    "notes", meta,
+    Column("id", Key, primary_key=True), Column("errand", String, nullable=False),
+    Column("step", Integer, nullable=False), Column("text", Text, nullable=False), Column("created", Float, nullable=False),
+    UniqueConstraint("errand", "step"),
+)  # fmt: skip
+
+
+class Store:
+    """One database. Use `read()` and `write()` for transactions."""
+
+    def __init__(self, url: str):
+        """url: `sqlite:///file` or `postgresql+psycopg://…`. Creates the tables that are absent."""
+        self.sqlite = url.startswith("sqlite")
+        if self.sqlite:
+            self._engine = sa.create_engine(url, connect_args={"check_same_thread": False, "timeout": 30})
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+        else:
+            self._engine = sa.create_engine(url, pool_pre_ping=True)
+        self._writer = self._engine.execution_options(write=True)
+        # Writers of one process queue here instead of in SQLite's busy loop, which sleeps.
+        self._lock = threading.Lock()
+        meta.create_all(self._writer)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        if not self.sqlite:
+            with self._writer.begin() as connection:
+                yield connection
+            return
+        with self._lock, self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # errands
+
+    def add_errand(self, row: dict[str, Any], tools: list[str]) -> bool:
+        """Insert an errand with its steps. False if its id is known already."""
+        with self.write() as c:
+            if c.execute(sa.select(errands.c.id).where(errands.c.id == row["id"])).first():
+                return False
+            c.execute(sa.insert(errands).values(**row, created=time.time(), status="running"))
+            if tools:
+                c.execute(sa.insert(steps), [{"errand": row["id"], "n": n, "tool": t} for n, t in enumerate(tools, 1)])
+            add_event(c, row["id"], "status", {"status": "running"})
+            return True
+
+    def errand(self, id: str) -> dict[str, Any] | None:
+        with self.read() as c:
+            row = c.execute(sa.select(errands).where(errands.c.id == id)).mappings().first()
+            return dict(row) if row else None
+
+    def full(self, id: str) -> dict[str, list[dict[str, Any]]]:
+        """The rows of an errand: "steps", "effects" and the open "questions"."""
+        with self.read() as c:
+            waiting = (questions.c.errand == id) & questions.c.answer.is_(None)
+            found = {
+                "steps": sa.select(steps).where(steps.c.errand == id).order_by(steps.c.n),
+                "effects": sa.select(effects).where(effects.c.errand == id).order_by(effects.c.step, effects.c.planned),
+                "questions": sa.select(questions).where(waiting).order_by(questions.c.id),
+            }
+            return {name: [dict(r) for r in c.execute(query).mappings()] for name, query in found.items()}
+
+    def unfinished(self, executor: str) -> list[str]:
+        with self.read() as c:
+            query = sa.select(errands.c.id).where(errands.c.executor == executor, errands.c.status.in_(OPEN))
+            return list(c.execute(query.order_by(errands.c.created)).scalars())
+
+    def recent(self, limit: int, session: str | None = None, statuses: tuple[str, ...] = ()) -> list[str]:
+        """Ids of errands, newest first."""
+        query = sa.select(errands.c.id).order_by(errands.c.created.desc()).limit(limit)
+        if session is not None:
+            query = query.where(errands.c.session == session)
+        if statuses:
+            query = query.where(errands.c.status.in_(statuses))
+        with self.read() as c:
+            return list(c.execute(query).scalars())
+
+    def set_status(self, id: str, status: str, reply: str | None = None) -> bool:
+        """Change the status of an errand that is not finished; a finish also keeps its reply. False if it was."""
+        values: dict[str, Any] = {"status": status}
+        if status in FINISHED:
+            values.update(finished=time.time(), reply=reply or "")
+        with self.write() as c:
+            open_ = (errands.c.id == id) & errands.c.status.in_(OPEN)
+            if not c.execute(sa.update(errands).where(open_).values(**values)).rowcount:
+                return False
+            if reply is not None:
+                add_event(c, id, "reply", {"text": reply})
+            add_event(c, id, "status", {"status": status})
+            return True
+
+    def set_plan(self, id: str, plan: dict[str, Any], said: list[str]) -> None:
+        with self.write() as c:
+            c.execute(sa.update(errands).where(errands.c.id == id).values(plan=plan, said=said, missing=None))
+
+    # steps
+
+    def step(self, errand: str, n: int) -> dict[str, Any]:
+        with self.read() as c:
+            return dict(c.execute(sa.select(steps).where(steps.c.errand == errand, steps.c.n == n)).mappings().one())
+
+    def set_step(self, errand: str, n: int, event: bool = True, **values: Any) -> None:
+        """Change a step and tell it; `values` are columns."""
+        with self.write() as c:
+            c.execute(sa.update(steps).where(steps.c.errand == errand, steps.c.n == n).values(**values))
+            if event:
+                told = {k: v for k, v in values.items() if k in ("status", "summary", "error", "artifacts", "ms")}
+                add_event(c, errand, "step", {"id": n, **told})
+
+    # questions
+
+    def ask(self, errand: str, key: str, status: str, kind: str, text: str, choices: list[str]) -> dict[str, Any] | None:
+        """Ask once; the answer if there is one already."""
+        with self.write() as c:
+            mine = (questions.c.errand == errand) & (questions.c.key == key)
+            row = c.execute(sa.select(questions.c.answer).where(mine)).first()
+            if row and row.answer is not None:
+                return dict(row.answer)
+            if not row:
+                new = {"errand": errand, "key": key, "kind": kind, "text": text, "choices": choices, "asked": time.time()}
+                c.execute(sa.insert(questions).values(**new))
+            open_ = (errands.c.id == errand) & errands.c.status.in_(OPEN)
+            c.execute(sa.update(errands).where(open_).values(status=status))
+            if not row:
+                add_event(c, errand, "question", {"kind": kind, "text": text, "choices": choices})
+                add_event(c, errand, "status", {"status": status})
+            return None
+
+    def answered(self, errand: str, key: str) -> dict[str, Any] | None:
+        with self.read() as c:
+            mine = (questions.c.errand == errand) & (questions.c.key == key)
+            return c.execute(sa.select(questions.c.answer).where(mine)).scalar()
+
+    def answer(self, question: int, errand: str, answer: dict[str, Any]) -> bool:
+        """Keep an answer, once. False if somebody was quicker."""
+        with self.write() as c:
+            open_ = (questions.c.id == question) & questions.c.answer.is_(None)
+            changed = c.execute(sa.update(questions).where(open_).values(answer=answer, answered=time.time())).rowcount
+            if changed:
+                running = (errands.c.id == errand) & errands.c.status.in_(OPEN)
+                c.execute(sa.update(errands).where(running).values(status="running"))
+                add_event(c, errand, "status", {"status": "running"})
+            return bool(changed)
+
+    # events
+
+    def add_event(self, errand: str, type_: str, data: dict[str, Any]) -> None:
+        with self.write() as c:
+            add_event(c, errand, type_, data)
+
+    def events(self, errand: str, after: int) -> list[Event]:
+        query = sa.select(events).where(events.c.errand == errand, events.c.id > after).order_by(events.c.id)
+        with self.read() as c:
+            return [Event(r.id, r.type, r.data) for r in c.execute(query)]
+
+    # clean-up
+
+    def purge(self, before: float) -> list[str]:
+        """Forget the errands that finished before a time; effects whose outcome is open to doubt stay. Their ids."""
+        with self.write() as c:
+            unsure = sa.select(effects.c.errand).where(effects.c.state == "unknown", effects.c.changed >= before)
+            old = sa.select(errands.c.id).where(
+                errands.c.finished < before, errands.c.status.in_(FINISHED), errands.c.id.not_in(unsure)
+            )
+            ids = list(c.execute(old).scalars())
+            for table, column in ((steps, steps.c.errand), (questions, questions.c.errand), (effects, effects.c.errand),
+                                  (events, events.c.errand), (errands, errands.c.id)):  # fmt: skip
+                c.execute(sa.delete(table).where(column.in_(ids)))
+            return ids
+
+
+def add_event(connection: sa.Connection, errand: str, type_: str, data: dict[str, Any]) -> None:
+    """Tell something within the transaction that makes it true."""
+    connection.execute(sa.insert(events).values(errand=errand, type=type_, data=data, at=time.time()))
+
+
+def database_url(url: str | None, home: Path, name: str) -> str:
+    """The SQLAlchemy URL of a database: the configured PostgreSQL, or a SQLite file in the data folder."""
+    if not url:
+        return f"sqlite:///{home / name}"
+    return str(url).replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut: `sending` must
+    connection.execute("PRAGMA busy_timeout=30000")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
