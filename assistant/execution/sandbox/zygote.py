@@ -1,0 +1,144 @@
+"""The zygote: a process with one thread that has imported what tools need and forks one confined child per call.
+
+It holds no secret and no descriptor of the service but the control socket. It is started with a clean environment,
+gives up root before it forks anything, and ends when the service does.
+
+    python -m assistant.execution.sandbox.zygote FD
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import child, landlock, libc, seccomp
+
+MAX_FDS = 8
+
+
+@dataclass
+class Zygote:
+    """State of the loop. children: pidfd → (pid, descriptor to report its end on)."""
+
+    control: socket.socket
+    setup: child.Setup
+    children: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def serve(self) -> None:
+        """Fork on request until the service closes its end, then kill what still runs."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd in self.children:
+                    poll.unregister(fd)
+                    self._report_end(fd)
+                elif (pidfd := self._fork()) is not None:
+                    poll.register(pidfd, select.POLLIN)
+                else:
+                    return self._end()
+
+    def _fork(self) -> int | None:
+        """One request: a message with the descriptors (status, channel, output, workspace[, broker])."""
+        message, fds, _, _ = socket.recv_fds(self.control, 64, MAX_FDS)
+        if not message:
+            return None
+        status, channel, output, workspace, *broker = fds
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self.control.detach()
+            child.main(self.setup, parent, channel, output, workspace, broker[0] if broker else None)
+        pidfd = os.pidfd_open(pid)
+        self.children[pidfd] = (pid, status)
+        with socket.socket(fileno=os.dup(status)) as reply, contextlib.suppress(OSError):
+            socket.send_fds(reply, [json.dumps({"pid": pid}).encode()], [pidfd])
+        for fd in fds[1:]:
+            os.close(fd)
+        return pidfd
+
+    def _report_end(self, pidfd: int) -> None:
+        pid, status = self.children.pop(pidfd)
+        _, code, usage = os.wait4(pid, 0)
+        report = {"status": code, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_kib": usage.ru_maxrss}
+        with contextlib.suppress(OSError):  # nobody may be waiting any more
+            os.write(status, json.dumps(report).encode())
+        os.close(status)
+        os.close(pidfd)
+
+    def _end(self) -> None:
+        for pidfd, (pid, _) in self.children.items():
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def preload(modules: list[str]) -> list[str]:
+    """Import what is installed; the names of what is not."""
+    missing = []
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            missing.append(f"{name}: {error}")
+    if "PIL.Image" in sys.modules:
+        sys.modules["PIL.Image"].init()  # all decoders now, not in every child
+    if "pillow_heif" in sys.modules:
+        sys.modules["pillow_heif"].register_heif_opener()
+    return missing
+
+
+def drop_root(uid: int, gid: int, keep: bool) -> int:
+    """Become an ordinary user for good.
+
+    keep: hold back the two capabilities that ignore file modes; a child takes them up only for granted paths, where
+    Landlock then decides alone (an interpreter or photos that root alone may read). Returns what was held back.
+    """
+    wanted = 1 << libc.CAP_DAC_OVERRIDE | 1 << libc.CAP_DAC_READ_SEARCH
+    kept = libc.permitted_capabilities() & wanted if keep else 0
+    libc.prctl(libc.PR_SET_KEEPCAPS, 1 if kept else 0)
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    libc.set_capabilities(0, kept)
+    return kept
+
+
+def main() -> None:
+    """Read the configuration from the control socket, get ready, say so, serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the socket
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 1 also stops dumps that are piped to a program; 0 does not
+    control = socket.socket(fileno=int(sys.argv[1]))
+    config: dict[str, Any] = json.loads(control.recv(1 << 18))
+    sys.path[:] = config["path"]
+    missing = preload(config["preload"])
+    with_landlock = config["landlock"] and landlock.abi() > 0
+    no_seccomp = seccomp.available()
+    with_seccomp = config["seccomp"] and no_seccomp is None
+    kept = 0
+    if os.geteuid() == 0:
+        try:
+            kept = drop_root(config["uid"], config["gid"], with_landlock and with_seccomp)
+        except OSError as error:
+            control.send(json.dumps({"error": f"cannot give up root ({error}); start it as an ordinary user"}).encode())
+            return
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+    ready = {"landlock": landlock.abi(), "no_seccomp": no_seccomp, "missing": missing, "threads": threads}
+    setup = child.Setup(with_landlock, with_seccomp, kept, config["readable"])
+    gc.collect()
+    gc.freeze()  # the collector must not touch, and so copy, the shared pages in every child
+    control.send(json.dumps({**ready, "uid": os.geteuid()}).encode())
+    Zygote(control, setup).serve()
+
+
+if __name__ == "__main__":
+    main()
