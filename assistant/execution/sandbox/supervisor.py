@@ -47,6 +47,7 @@ class Supervisor:
     _end: dict | None = None
     _killed: bool = False
     _printed: int = 0
+    _shown: int = 0
 
     def run(self, request: bytes) -> tuple[bytes, bytes]:
         """Send the request and wait for the process to answer and be gone. Returns (kind, body) of the answer.
@@ -155,6 +156,9 @@ class Supervisor:
         return False
 
     def _show(self, body: bytes) -> None:
+        self._shown += len(body)
+        if self._shown > self.limits.output_bytes:
+            return self._stop(ToolLimit(f"{self.tool} reported more progress than {self.limits.output_bytes:,} bytes"))
         fraction, text = protocol.parse(body)
         if self.progress and isinstance(fraction, (int, float)) and isinstance(text, str):
             self.progress(min(1.0, max(0.0, float(fraction))), "".join(c for c in text if c.isprintable())[:200])

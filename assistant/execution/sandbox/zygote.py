@@ -97,18 +97,19 @@ def preload(modules: list[str]) -> list[str]:
     return missing
 
 
-def drop_root(uid: int, gid: int, keep: bool) -> int:
-    """Become an ordinary user for good.
+def drop_privileges(uid: int, gid: int, keep: bool) -> int:
+    """Become an ordinary user without capabilities for good.
 
     keep: hold back the two capabilities that ignore file modes; a child takes them up only for granted paths, where
     Landlock then decides alone (an interpreter or photos that root alone may read). Returns what was held back.
     """
     wanted = 1 << libc.CAP_DAC_OVERRIDE | 1 << libc.CAP_DAC_READ_SEARCH
     kept = libc.permitted_capabilities() & wanted if keep else 0
-    libc.prctl(libc.PR_SET_KEEPCAPS, 1 if kept else 0)
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    if os.geteuid() == 0:
+        libc.prctl(libc.PR_SET_KEEPCAPS, 1 if kept else 0)
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
     libc.set_capabilities(0, kept)
     return kept
 
@@ -124,13 +125,11 @@ def main() -> None:
     with_landlock = config["landlock"] and landlock.abi() > 0
     no_seccomp = seccomp.available()
     with_seccomp = config["seccomp"] and no_seccomp is None
-    kept = 0
-    if os.geteuid() == 0:
-        try:
-            kept = drop_root(config["uid"], config["gid"], with_landlock and with_seccomp)
-        except OSError as error:
-            control.send(json.dumps({"error": f"cannot give up root ({error}); start it as an ordinary user"}).encode())
-            return
+    try:
+        kept = drop_privileges(config["uid"], config["gid"], with_landlock and with_seccomp)
+    except OSError as error:
+        control.send(json.dumps({"error": f"cannot give up root ({error}); start it as an ordinary user"}).encode())
+        return
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
     ready = {"landlock": landlock.abi(), "no_seccomp": no_seccomp, "missing": missing, "threads": threads}
     setup = child.Setup(with_landlock, with_seccomp, kept, config["readable"])
