@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF")
 MAX_BYTES = 400 << 20
@@ -50,7 +51,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def header(path: Path) -> Iterator[Image]:
+def header(path: Path) -> Iterator[ImageFile]:
     """The picture in a file, its size and metadata read and judged, its pixels not decoded. Raises Unusable."""
     import pillow_heif
     from PIL import Image as pil
@@ -65,7 +66,7 @@ def header(path: Path) -> Iterator[Image]:
         yield image
 
 
-def _judge(image: Image) -> None:
+def _judge(image: ImageFile) -> None:
     streamed = image.format in ("JPEG", "MPO") and not image.info.get("progressive")
     limit = MAX_PIXELS_STREAMED if streamed else MAX_PIXELS
     width, height = image.size

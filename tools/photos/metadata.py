@@ -18,7 +18,7 @@ from ..pictures import header
 from .xmp import Xmp, parse
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile as Image
 
 MAX_WORDS, MAX_TEXT = 64, 200
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
@@ -158,7 +158,8 @@ def _stamp(text: str, fraction: str, zone: str) -> tuple[dt.datetime | None, dt.
         return None, None
     digits = re.sub(r"\D", "", match[7] or fraction)[:6].ljust(6, "0")
     try:
-        wall = dt.datetime(*(int(g or 0) for g in match.groups()[:6]), int(digits))  # type: ignore[misc]
+        y, mo, d, h, mi, sec = (int(g or 0) for g in match.groups()[:6])
+        wall = dt.datetime(y, mo, d, h, mi, sec, int(digits))
     except ValueError:
         return None, None
     return wall, _offset(match[8] or zone)

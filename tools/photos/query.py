@@ -119,8 +119,9 @@ def _conditions(db: sqlite3.Connection, wanted: Wanted, here: Context) -> Where:
         where.add("p.favorite = 1", [], "a favourite")
     if wanted.taken:
         start, end = period(wanted.taken, here.now, here.zone)
-        values = [round(start.timestamp() * 1000), round(end.timestamp() * 1000)]
-        where.add("p.dated = 1 AND p.taken >= ? AND p.taken < ?", values, f"from {wanted.taken!r} ({_span(start, end)})")
+        span = [round(t.timestamp() * 1000) for t in (start, end)]
+        words = f"from {wanted.taken!r} ({_span(start, end)})"
+        where.add("p.dated = 1 AND p.taken >= ? AND p.taken < ?", span, words)
     if wanted.album:
         _album(db, wanted.album, where)
     for person in wanted.people:
@@ -177,8 +178,8 @@ def _place(db: sqlite3.Connection, said: str, where: Where) -> None:
 def _about(db: sqlite3.Connection, said: str, where: Where) -> None:
     query = _phrase(db, said, "keywords captions places album name")
     if not query:
-        raise NotFound(f"no photo is known to show {said!r}: photos are found by their keywords, titles, albums, places "
-                       "and file names, and none of them says so")  # fmt: skip
+        raise NotFound(f"no photo is known to show {said!r}: photos are found by their keywords, titles, albums, "
+                       "places and file names, and none of them says so")  # fmt: skip
     where.add("p.id IN (SELECT rowid FROM words WHERE words MATCH ?)", [query], f"about {said!r}")
 
 
@@ -301,5 +302,3 @@ def _span(start: dt.datetime, end: dt.datetime) -> str:
 
 def _marks(values: list[Any]) -> str:
     return ",".join("?" * len(values))
-
-

@@ -85,7 +85,7 @@ def refresh(db: sqlite3.Connection, folders: list[Path], now: dt.datetime, home:
     _change_home(db, home)
     for root in folders:
         if root.is_dir():
-            work.list(root, None, root, thorough, 0)
+            work.walk(root, None, root, thorough, 0)
     work.forget(folders)
     total = len(work.todo)
     while work.todo and time.monotonic() < work.deadline:
@@ -126,7 +126,7 @@ class _Scan:
     stopped: bool = False
     report: ScanReport = field(default_factory=ScanReport)
 
-    def list(self, path: Path, parent: int | None, root: Path, thorough: bool, depth: int) -> None:
+    def walk(self, path: Path, parent: int | None, root: Path, thorough: bool, depth: int) -> None:
         """Compare one folder, and those below it, with the index."""
         if time.monotonic() > self.deadline:
             self.stopped = True
@@ -140,12 +140,12 @@ class _Scan:
         if not thorough and known == changed:
             rows = self.db.execute("SELECT path FROM folders WHERE parent = ?", (folder,)).fetchall()
             for (child,) in rows:
-                self.list(Path(child), folder, root, thorough, depth + 1)
+                self.walk(Path(child), folder, root, thorough, depth + 1)
             return
         below = self._compare(path, folder, root)
         self.folders[folder] = changed if time.time_ns() - changed > RECENT_NS else 0
         for child in below if depth < MAX_DEPTH else []:
-            self.list(Path(child), folder, root, thorough, depth + 1)
+            self.walk(Path(child), folder, root, thorough, depth + 1)
 
     def _folder(self, path: Path, parent: int | None) -> tuple[int, int]:
         key = _key(str(path))
