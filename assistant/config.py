@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     allowed_hosts: list[str] = Field(default_factory=list, description="further names for the Host header")
     smtp_url: str | None = Field(None, description="smtp://user:password@host:587, or smtps://…")
     smtp_from: str | None = None
+    send_location: bool = Field(False, description="leave GPS positions in photos that are sent")
+    keep_days: int = Field(90, ge=1, description="finished errands and their files are forgotten after so many days")
     channels: dict[str, str] = Field(default_factory=dict, description="channel name → Apprise URL")
     plan_confidence: float = Field(0.0, ge=0, le=1, description="plans below are asked about; 0 = the model's own")
     sandbox_user: str | None = Field(None, description="user that tools run as when the service is root")

@@ -14,12 +14,14 @@ answer completes the plan. `^n` refers to the session's newest finished errand; 
 lists them for the planner. `state`, `answer` and `cancel` raise UnknownErrand; `answer` raises AnswerError when
 nothing is asked or the answer does not fit.
 
-ErrandState: id, session, text, plan, status, steps (StepState: id, tool, status, summary, ms, artifacts, error), question
-(Question: kind "confirm" | "choose" | "missing", text, choices) or None, reply, created, finished, run_ms;
-`to_json()` gives the keys of the HTTP answer. Status: running, needs_confirmation, needs_answer, done, failed, cancelled.
-Event: id (increasing within the database), type, data (JSON): "status", "step", "progress", "question", "effect", "reply".
+ErrandState: id, session, text, plan, status, steps (StepState: id, tool, status, summary, ms, artifacts, error),
+effects, question (Question: kind "confirm" | "choose" | "missing", text, choices) or None, reply, created, finished,
+run_ms; `to_json()` gives the keys of the HTTP answer. Status: running, needs_confirmation, needs_answer, done, failed,
+cancelled. Event: id (increasing within the database), type ("status", "step", "progress", "question", "effect",
+"reply", "reminder") and data (JSON).
 
-Files: executor.py the public class, on DBOS · errand.py its dataclasses · run.py one errand's steps · store.py tables ·
-references.py arguments · journal.py effects' states · effects.py the dispatcher, which alone holds secrets · policy.py
-confirmation · contacts.py · channels/ · attachments.py · reminders.py · reply.py · sandbox/ and artifacts.py.
+Files: executor.py the public class, on DBOS · errand.py, state.py its dataclasses · run.py one errand's steps ·
+store.py tables · references.py, answers.py arguments · plugins.py grants · journal.py effects' states · effects.py the
+dispatcher, which alone holds secrets · recipients.py, contacts.py who is meant · policy.py confirmation · channels/ ·
+attachments.py, location.py files that leave · reminders.py · reply.py, words.py · sandbox/ and artifacts.py.
 """

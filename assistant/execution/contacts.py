@@ -122,8 +122,9 @@ class AddressBook:
             return _decide(found)
         if found := [p for p in people if any(_close(query, name) for name in _all(p))]:
             return _decide(found)
-        scored = sorted(((max((fuzz.ratio(query, n) for n in _all(p)), default=0), p) for p in people), key=lambda s: -s[0])
-        return Match(nearest=tuple(p for score, p in scored[:4] if score >= NEAR))
+        scored = [(max((fuzz.ratio(query, n) for n in _all(p)), default=0.0), p) for p in people]
+        nearest = sorted(scored, key=lambda s: -s[0])[:4]
+        return Match(nearest=tuple(p for score, p in nearest if score >= NEAR))
 
 
 def simple(words: str) -> str:
@@ -143,6 +144,12 @@ def literal(words: str) -> str | None:
         if EMAIL.fullmatch(candidate) or PHONE.fullmatch(candidate):
             return candidate
     return None
+
+
+def stranger(address: str) -> Person:
+    """Somebody of whom only an address or a number is known."""
+    mail = "@" in address
+    return Person(address, address, emails=(address,) if mail else (), phones=() if mail else (address,))
 
 
 def _decide(found: Iterable[Person]) -> Match:
@@ -198,7 +205,8 @@ def _person(uid: str, card: Any, groups: list[str], relations: dict[str, list[st
     given, family = (_words(getattr(n, part, "")) for part in ("given", "family"))
     name = _first(card, "fn") or f"{given} {family}".strip() or _first(card, "org") or uid
     mine = [t for r in card.contents.get("related", []) if simple(str(r.value)) in ("me", "self") for t in _types(r)]
-    names = [*_texts(card, "nickname"), *_texts(card, "title"), *_texts(card, "role"), *mine, *relations.get(simple(name), [])]
+    called = [text for key in ("nickname", "title", "role") for text in _texts(card, key)]
+    names = [*called, *mine, *relations.get(simple(name), [])]
     categories = [part for text in _texts(card, "categories") for part in text.split(",")]
     return Person(
         uid, name, given, family, tuple(dict.fromkeys(names)), tuple(_preferred(card, "email")),

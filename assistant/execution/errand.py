@@ -35,9 +35,9 @@ class ExecutorError(RuntimeError):
 class ErrandRequest:
     """A plan to carry out.
 
-    text: what the user said. said: the texts whose words the plan may use, when they are more than `text`. session: whose
-    earlier results `^n` refers to. approve: sends and deletions need no question. id: chosen by the caller; a known one
-    returns that errand. missing: (step from 1, argument) that the plan still lacks, asked with `question`.
+    text: what the user said. said: the texts whose words the plan may use, when they are more than `text`. session:
+    whose earlier results `^n` refers to. approve: sends and deletions need no question. id: chosen by the caller; a
+    known one returns that errand. missing: (step from 1, argument) that the plan still lacks, asked with `question`.
     """
 
     plan: Plan

@@ -29,6 +29,7 @@ MOVES = {
     "unknown": ("sent",),  # proof turned up: the outbox holds the message
 }
 SETTLED = ("sent", "failed", "unknown")
+DECLINED = "you did not want it"
 
 
 class JournalError(RuntimeError):
@@ -56,6 +57,10 @@ class Effect:
     @property
     def settled(self) -> bool:
         return self.state in SETTLED
+
+    @property
+    def declined(self) -> bool:
+        return self.state == "failed" and self.attempts == 0 and self.detail == DECLINED
 
 
 @dataclass(frozen=True)
@@ -105,14 +110,13 @@ class Journal:
         """Approve what was confirmed, and nothing that was not: only rows with the same binding."""
         with self._store.write() as c:
             same = (effects.c.errand == errand) & (effects.c.step == step) & (effects.c.binding == bound)
-            c.execute(
-                sa.update(effects).where(same, effects.c.state == "planned").values(state="approved", changed=time.time())
-            )
+            change = {"state": "approved", "changed": time.time()}
+            c.execute(sa.update(effects).where(same, effects.c.state == "planned").values(**change))
             return _select(c, errand, step)
 
-    def sending(self, effect: Effect) -> Effect:
-        """The last step before the network. Refuses when the errand was cancelled in the meantime."""
-        return self._move(effect, "sending", running=True)
+    def sending(self, effect: Effect, errand_open: bool = True) -> Effect:
+        """The last step before the network. errand_open: refuse when the errand was cancelled in the meantime."""
+        return self._move(effect, "sending", running=errand_open)
 
     def settle(self, effect: Effect, state: str, detail: str = "") -> Effect:
         """The outcome: sent, failed, unknown; or approved again after a try that surely delivered nothing."""
@@ -121,6 +125,14 @@ class Journal:
     def effects(self, errand: str, step: int | None = None) -> list[Effect]:
         with self._store.read() as c:
             return _select(c, errand, step)
+
+    def approved(self, executor: str, kind: str) -> list[Effect]:
+        """The approved effects of a kind that are still to be carried out."""
+        mine = sa.select(errands.c.id).where(errands.c.executor == executor)
+        of_kind = (effects.c.state == "approved") & (effects.c.kind == kind)
+        query = sa.select(effects).where(of_kind, effects.c.errand.in_(mine))
+        with self._store.read() as c:
+            return [_effect(r) for r in c.execute(query).mappings()]
 
     def interrupted(self, executor: str) -> list[Effect]:
         """After a start: every effect found in `sending` becomes `unknown`. Those effects."""

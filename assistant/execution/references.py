@@ -55,13 +55,3 @@ def _look(value: Any, lookup: Lookup) -> Any:
         where = f"step {reference.step}{' of the previous errand' if reference.previous else ''}"
         raise NothingThere(f"{where} found nothing to work with")
     return found
-
-
-def file_names(value: Any) -> list[str]:
-    """The paths of all files within a value."""
-    if isinstance(value, list):
-        return [p for v in value for p in file_names(v)]
-    if not isinstance(value, dict):
-        return []
-    own = [value["path"]] if isinstance(value.get("path"), str) and "$type" in value else []
-    return own + [p for k, v in value.items() if isinstance(v, (dict, list)) for p in file_names(v)]

@@ -42,8 +42,9 @@ steps = Table(
 )  # fmt: skip
 questions = Table(
     "questions", meta,
-    Column("id", Key, primary_key=True), Column("errand", String, nullable=False), Column("key", String, nullable=False),
-    Column("kind", String, nullable=False), Column("text", Text, nullable=False), Column("choices", JSON, nullable=False),
+    Column("id", Key, primary_key=True), Column("errand", String, nullable=False),
+    Column("key", String, nullable=False), Column("kind", String, nullable=False),
+    Column("text", Text, nullable=False), Column("choices", JSON, nullable=False),
     Column("answer", JSON(none_as_null=True)), Column("asked", Float, nullable=False), Column("answered", Float),
     UniqueConstraint("errand", "key"),
 )  # fmt: skip
@@ -74,8 +75,8 @@ reminders = Table(
 notes = Table(
     "notes", meta,
     Column("id", Key, primary_key=True), Column("errand", String, nullable=False),
-    Column("step", Integer, nullable=False), Column("text", Text, nullable=False), Column("created", Float, nullable=False),
-    UniqueConstraint("errand", "step"),
+    Column("step", Integer, nullable=False), Column("text", Text, nullable=False),
+    Column("created", Float, nullable=False), UniqueConstraint("errand", "step"),
 )  # fmt: skip
 
 
@@ -166,10 +167,16 @@ class Store:
             open_ = (errands.c.id == id) & errands.c.status.in_(OPEN)
             if not c.execute(sa.update(errands).where(open_).values(**values)).rowcount:
                 return False
-            if reply is not None:
+            if reply:
                 add_event(c, id, "reply", {"text": reply})
             add_event(c, id, "status", {"status": status})
             return True
+
+    def set_reply(self, id: str, reply: str) -> None:
+        """The reply of an errand that was finished from outside (cancelled)."""
+        with self.write() as c:
+            c.execute(sa.update(errands).where(errands.c.id == id).values(reply=reply))
+            add_event(c, id, "reply", {"text": reply})
 
     def set_plan(self, id: str, plan: dict[str, Any], said: list[str]) -> None:
         with self.write() as c:
@@ -191,7 +198,9 @@ class Store:
 
     # questions
 
-    def ask(self, errand: str, key: str, status: str, kind: str, text: str, choices: list[str]) -> dict[str, Any] | None:
+    def ask(
+        self, errand: str, key: str, status: str, kind: str, text: str, choices: list[str]
+    ) -> dict[str, Any] | None:
         """Ask once; the answer if there is one already."""
         with self.write() as c:
             mine = (questions.c.errand == errand) & (questions.c.key == key)
@@ -199,8 +208,8 @@ class Store:
             if row and row.answer is not None:
                 return dict(row.answer)
             if not row:
-                new = {"errand": errand, "key": key, "kind": kind, "text": text, "choices": choices, "asked": time.time()}
-                c.execute(sa.insert(questions).values(**new))
+                new = {"errand": errand, "key": key, "kind": kind, "text": text, "choices": choices}
+                c.execute(sa.insert(questions).values(**new, asked=time.time()))
             open_ = (errands.c.id == errand) & errands.c.status.in_(OPEN)
             c.execute(sa.update(errands).where(open_).values(status=status))
             if not row:
@@ -236,6 +245,19 @@ class Store:
             return [Event(r.id, r.type, r.data) for r in c.execute(query)]
 
     # clean-up
+
+    def waiting_since(self, before: float) -> list[str]:
+        """Unfinished errands with a question asked before a time and not answered."""
+        query = sa.select(questions.c.errand).join(errands, errands.c.id == questions.c.errand)
+        query = query.where(questions.c.asked < before, questions.c.answer.is_(None), errands.c.status.in_(OPEN))
+        with self.read() as c:
+            return list(c.execute(query.distinct()).scalars())
+
+    def kept_files(self) -> set[str]:
+        """The hashes of the attachments that the journal still names."""
+        with self.read() as c:
+            payloads = c.execute(sa.select(effects.c.payload)).scalars()
+            return {f["sha256"] for p in payloads for f in p.get("attachments", [])}
 
     def purge(self, before: float) -> list[str]:
         """Forget the errands that finished before a time; effects whose outcome is open to doubt stay. Their ids."""

@@ -1,0 +1,86 @@
+"""What the user's answer to a question means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from assistant.plugin.signature import Type
+
+from .contacts import simple
+from .errand import AnswerError
+
+YES = {"yes", "yeah", "yep", "ok", "okay", "sure", "do it", "send it", "go ahead", "please do", "correct", "right", "y"}
+NO = {"no", "nope", "don't", "do not", "stop", "cancel", "never mind", "n", "not now"}
+_TENS = "zero one two three four five six seven eight nine ten"
+NUMBERS = f"{_TENS} eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
+ORDINALS = ["zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+
+
+def understand(kind: str, choices: Sequence[str], *, confirm: bool | None, choice: int | None, text: str | None,
+               ) -> dict[str, Any]:  # fmt: skip
+    """The answer as it is kept: {"confirm": bool}, {"choice": n from 1} or {"text": str}. Raises AnswerError."""
+    if sum(v is not None for v in (confirm, choice, text)) != 1:
+        raise AnswerError("an answer is exactly one of confirm, choice and text")
+    words = simple(text) if text is not None else ""
+    if text is not None and not words:
+        raise AnswerError("the answer is empty")
+    if kind == "confirm":
+        if confirm is None and words in YES | NO:
+            confirm = words in YES
+        if confirm is None:
+            raise AnswerError("the question wants a yes or a no: confirm = true or false")
+        return {"confirm": confirm}
+    if kind == "choose":
+        choice = _choice(words, choices) if choice is None and words else choice
+        if choice is not None:
+            if not 1 <= choice <= len(choices):
+                raise AnswerError(f"there is no choice {choice}; the choices are 1 to {len(choices)}")
+            return {"choice": choice}
+    if text is None:
+        raise AnswerError(f"the question wants {'a choice or ' if kind == 'choose' else ''}a text")
+    return {"text": text.strip()}
+
+
+def _choice(words: str, choices: Sequence[str]) -> int | None:
+    """A spoken choice: its number, its place, or words that stand in exactly one of them."""
+    for names in (NUMBERS, ORDINALS):
+        for n, name in enumerate(names[: len(choices) + 1]):
+            if n and words in (name, str(n), f"{name} one", f"number {name}", f"number {n}", f"the {name}"):
+                return n
+    found = [n for n, c in enumerate(choices, 1) if words in simple(c)]
+    return found[0] if len(found) == 1 else None
+
+
+def value(text: str, type_: Type) -> Any:
+    """Words as the value of an argument that a plan lacked. Raises AnswerError when they are none."""
+    if type_.item:
+        parts = [p.strip() for p in re.split(r",|\band\b|&", text) if p.strip()]
+        return [value(p, type_.item) for p in parts]
+    if type_.name in ("str", "Spoken"):
+        return text
+    words = simple(text)
+    if type_.choices:
+        found = [c for c in type_.choices if simple(c) in words or words in simple(c)]
+        if len(found) != 1:
+            raise AnswerError(f"the answer must be one of {', '.join(type_.choices)}")
+        return found[0]
+    if type_.name == "bool":
+        if words not in YES | NO:
+            raise AnswerError("the answer must be yes or no")
+        return words in YES
+    if type_.name in ("int", "float"):
+        return _number(words, type_.name)
+    raise AnswerError(f"a {type_} cannot be given in words; say the whole errand again")
+
+
+def _number(words: str, kind: str) -> int | float:
+    match = re.search(r"-?\d+(?:\.\d+)?", words)
+    said = next((NUMBERS.index(w) for w in words.split() if w in NUMBERS), None)
+    if match is None and said is None:
+        raise AnswerError("the answer must be a number")
+    number = float(match[0]) if match else float(said or 0)
+    if kind == "int" and not number.is_integer():
+        raise AnswerError("the answer must be a whole number")
+    return int(number) if kind == "int" else number

@@ -1,0 +1,104 @@
+"""Every service that the Apprise library reaches: Telegram, Signal, Matrix, WhatsApp, Slack, text messages and more.
+
+Apprise says only whether a notification succeeded. What its log tells decides what a failure means: a service that
+answered with an error has not taken the message; a connection that broke leaves it open.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from . import Message, NotSent, Unsure
+
+CONNECT_S = 10.0
+# Schemes that act on this machine instead of sending a message away.
+LOCAL = {"dbus", "exec", "gio", "glib", "gnome", "growl", "kde", "macosx", "qt", "syslog", "windows", "file"}
+
+
+class Apprise:
+    """One Apprise URL. Raises ValueError when the library does not know it."""
+
+    def __init__(self, name: str, url: str):
+        import apprise
+
+        self.name = name
+        scheme = url.partition("://")[0].lower()
+        target = None if scheme in LOCAL else apprise.Apprise.instantiate(url, suppress_exceptions=True)
+        if target is None:
+            raise ValueError(f"the address of {name!r} ({scheme}://…) is none that Apprise can send to")
+        self._target = target
+
+    @property
+    def address(self) -> str:
+        """The address without its secrets."""
+        return str(self._target.url(privacy=True)).split("?")[0]
+
+    def delivered(self, message: Message) -> bool:
+        return False
+
+    def send(self, message: Message) -> None:
+        import apprise
+
+        self._reach()
+        if message.attachments and not self._target.attachment_support:
+            raise NotSent(f"{self.name} cannot carry files")
+        with tempfile.TemporaryDirectory(prefix="assistant-send-") as folder:
+            files = [_named(Path(folder), i, f.name, f.read()) for i, f in enumerate(message.attachments)]
+            sender = apprise.Apprise()
+            sender.add(self._target)
+            with _Log() as log:
+                body = message.text or ", ".join(f.name for f in message.attachments)
+                taken = sender.notify(body=body, attach=files or None)
+            shutil.rmtree(folder, ignore_errors=True)
+        if taken:
+            return
+        said = " ".join(log.lines)
+        if "error=" in said and "onnection error" not in said:
+            raise NotSent(f"{self.name} refused the message: {_code(said)}")
+        raise Unsure(f"{self.name} did not confirm the message")
+
+    def _reach(self) -> None:
+        """Fail surely, before anything is sent, when the service cannot be reached at all."""
+        host = getattr(self._target, "host", None) or ""
+        if "." not in host and host != "localhost":
+            return  # the URL names no server of its own
+        port = getattr(self._target, "port", None) or (443 if getattr(self._target, "secure", False) else 80)
+        try:
+            socket.create_connection((host, int(port)), CONNECT_S).close()
+        except OSError as error:
+            raise NotSent(f"{self.name}: {host}:{port} cannot be reached: {error}", retry=True) from error
+
+
+class _Log(logging.Handler):
+    """Collects what Apprise logs during a `with` block; nothing of it is shown, since URLs hold secrets."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+    def __enter__(self) -> _Log:
+        logging.getLogger("apprise").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("apprise").removeHandler(self)
+
+
+def _named(folder: Path, index: int, name: str, data: bytes) -> str:
+    """The bytes in a file of that name, in a folder of its own."""
+    place = folder / str(index)
+    place.mkdir()
+    file = place / (Path(name).name or "file")
+    file.write_bytes(data)
+    return str(file)
+
+
+def _code(said: str) -> str:
+    return "error " + said.split("error=", 1)[1].split(".")[0][:40]
