@@ -37,6 +37,16 @@ class Tokenizer:
         """The id of a token by its name, for example `<|im_end|>`."""
         return self._fast.token_to_id(token)
 
+    def normalise(self, text: str) -> str:
+        """The text as the tokenizer reads it before splitting: lower-cased, composed, marked; as the checkpoint says."""
+        normaliser = self._fast.normalizer
+        return text if normaliser is None else normaliser.normalize_str(text)
+
+    @cached_property
+    def special_tokens(self) -> tuple[str, ...]:
+        """Tokens such as `<|im_end|>` that mean something else than their letters."""
+        return tuple(token.content for token in self._fast.get_added_tokens_decoder().values() if token.special)
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """`tokenizer_config.json`, or empty."""
