@@ -36,7 +36,7 @@ PROGRESS_INTERVAL_S = 0.05
 
 @dataclass(frozen=True)
 class Setup:
-    """What the zygote knows for all its children. capabilities: held back for granted paths (see zygote.drop_privileges)."""
+    """What the zygote knows for all its children. capabilities: held back by `zygote.drop_privileges`."""
 
     landlock: bool
     seccomp: bool

@@ -6,13 +6,11 @@ import contextlib
 import json
 import os
 import pwd
-import shutil
 import site
 import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +29,10 @@ SYSTEM = (
 
 @dataclass
 class Link:
-    """A running zygote. reasons: what keeps the sandbox from being full; owner: (uid, gid) that tools run as."""
+    """A running zygote. reasons: what keeps the sandbox from being full."""
 
     process: subprocess.Popen[bytes]
     control: socket.socket
-    workspaces: Path
-    owner: tuple[int, int]
     reasons: tuple[str, ...]
     landlock_abi: int
     seccomp: bool
@@ -71,12 +67,11 @@ class Link:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        shutil.rmtree(self.workspaces, ignore_errors=True)
 
 
 def start_zygote(options: SandboxOptions) -> Link:
     """Start the zygote and wait until it is ready. Raises SandboxUnavailable."""
-    uid, gid = _owner(options.user)
+    uid, gid = owner(options.user)
     own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     config = {
         "path": module_path(options), "preload": [*OWN_PACKAGES, *options.preload], "readable": readable(options),
@@ -106,7 +101,7 @@ def start_zygote(options: SandboxOptions) -> Link:
         process.kill()
         process.wait()
         raise error if isinstance(error, SandboxUnavailable) else SandboxUnavailable(f"no sandbox: {error}") from error
-    return Link(process, own, _workspaces(options), (uid, gid), *_strength(options, ready))
+    return Link(process, own, *_strength(options, ready))
 
 
 def _strength(options: SandboxOptions, ready: dict) -> tuple[tuple[str, ...], int, bool]:
@@ -145,7 +140,8 @@ def _environment() -> dict[str, str]:
     }  # fmt: skip
 
 
-def _owner(user: str | int) -> tuple[int, int]:
+def owner(user: str | int) -> tuple[int, int]:
+    """(uid, gid) that tools run as: our own, or `user` when we are root. Raises SandboxUnavailable."""
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid()
     try:
@@ -158,10 +154,3 @@ def _owner(user: str | int) -> tuple[int, int]:
     if uid == 0:
         raise SandboxUnavailable("sandbox_user must not be root; leave it unset to use an unprivileged one")
     return uid, gid
-
-
-def _workspaces(options: SandboxOptions) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="assistant-", dir=options.workspaces))
-    if os.geteuid() == 0:
-        folder.chmod(0o711)  # to be passed through, not listed, by the user that tools run as
-    return folder

@@ -17,7 +17,8 @@ HEADER = struct.Struct("!cI")
 MAX_DEPTH = 32
 MAX_PROGRESS_BYTES = 4096
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and also taking a string that never ends: time stays linear whatever is sent.
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 

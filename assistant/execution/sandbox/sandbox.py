@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +23,7 @@ from typing import Any, TypeVar
 from ..artifacts import ArtifactStore
 from . import protocol
 from .broker import Broker
-from .link import Link, start_zygote
+from .link import Link, owner, start_zygote
 from .model import (
     Call,
     CallResult,
@@ -49,6 +51,7 @@ class Sandbox:
         self._link: Link | None = None
         self._state: SandboxState | None = None
         self._closed = False
+        self._workspaces: Path | None = None
         self._free = threading.BoundedSemaphore(options.workers)
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="sandbox")
 
@@ -83,6 +86,8 @@ class Sandbox:
             if self._link is not None:
                 self._link.close()
                 self._link = None
+            if self._workspaces is not None:
+                shutil.rmtree(self._workspaces, ignore_errors=True)
         self.artifacts.close()
 
     def __enter__(self) -> Sandbox:
@@ -208,42 +213,41 @@ class Sandbox:
         broker = Broker(hosts, limits.sockets) if hosts else None
         try:
             with self._free:
-                status, channel, output = self._fork(workspace, broker)
-                supervisor = Supervisor(
-                    name, limits, workspace, status, channel, output, progress, cancelled or threading.Event()
-                )
+                link = self._zygote()
+                try:
+                    ends = link.fork(workspace.fd, broker.theirs.fileno() if broker else None)
+                except OSError:  # it has died since the last call
+                    ends = self._zygote(dead=link).fork(workspace.fd, broker.theirs.fileno() if broker else None)
+                supervisor = Supervisor(name, limits, workspace, *ends, progress, cancelled or threading.Event())
                 kind, body = supervisor.run(request)
                 return kind, body, supervisor.tail.decode("utf-8", "replace")
         finally:
             if broker is not None:
                 broker.close()
 
-    def _fork(self, workspace: Workspace, broker: Broker | None) -> Any:
-        for attempt in (1, 2):
-            link = self._zygote()
-            try:
-                return link.fork(workspace.fd, broker.theirs.fileno() if broker else None)
-            except OSError as error:
-                with self._lock:
-                    if self._link is link:
-                        link.close()
-                        self._link = None
-                if attempt == 2:
-                    raise SandboxUnavailable(f"the sandbox's zygote process does not answer: {error}") from error
-        raise AssertionError
-
-    def _zygote(self) -> Link:
+    def _zygote(self, dead: Link | None = None) -> Link:
+        """The running zygote, started when there is none. dead: one that is known not to answer."""
         with self._lock:
             if self._closed:
                 raise SandboxUnavailable("the sandbox is closed")
-            if self._link is None or not self._link.alive():
+            if self._link is not None and (self._link is dead or not self._link.alive()):
+                self._link.close()
+                self._link = None
+            if self._link is None:
                 self._link = start_zygote(self.options)
             return self._link
 
     @contextlib.contextmanager
     def _workspace(self) -> Iterator[Workspace]:
-        link = self._zygote()
-        workspace = Workspace(link.workspaces, link.owner if os.geteuid() == 0 else None)
+        root = os.geteuid() == 0
+        with self._lock:
+            if self._closed:
+                raise SandboxUnavailable("the sandbox is closed")
+            if self._workspaces is None:
+                self._workspaces = Path(tempfile.mkdtemp(prefix="assistant-", dir=self.options.workspaces))
+                if root:
+                    self._workspaces.chmod(0o711)  # the tools' user passes through, but cannot list it
+        workspace = Workspace(self._workspaces, owner(self.options.user) if root else None)
         try:
             yield workspace
         finally:

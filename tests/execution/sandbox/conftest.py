@@ -130,7 +130,19 @@ def sandbox(base, plugins):
 @pytest.fixture(scope="session")
 def loose(base, plugins):
     """The same without Landlock and seccomp, to see that the attacks are real."""
-    stdlib = ("ctypes", "mmap", "platform", "resource", "subprocess", "struct", "fcntl", "threading", "encodings.idna")
+    stdlib = (
+        "ctypes",
+        "mmap",
+        "platform",
+        "resource",
+        "subprocess",
+        "struct",
+        "fcntl",
+        "threading",
+        "encodings.idna",
+        "urllib.request",
+        "fractions",
+    )
     options = SandboxOptions(
         artifacts=base / "loose",
         module_paths=(plugins,),

@@ -106,7 +106,7 @@ def unharmed(sandbox, world):
     assert "sleep" in Path(f"/proc/{world.victim}/comm").read_text()
     zygote = sandbox._link.process.pid
     assert Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split() == []
-    assert list(sandbox._link.workspaces.iterdir()) == []
+    assert list(sandbox._workspaces.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", REFUSED)

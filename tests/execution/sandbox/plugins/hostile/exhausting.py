@@ -1,6 +1,6 @@
 """Attacks that use up the machine."""
 
-# ruff: noqa: PTH101, PTH102, PTH104, PTH123, PTH208, PTH211
+# ruff: noqa: PTH102, PTH123
 
 import contextlib
 import ctypes

@@ -1,7 +1,5 @@
 """Attacks through rarely used system calls."""
 
-# ruff: noqa: PTH101, PTH102, PTH104, PTH123, PTH208, PTH211
-
 import ctypes
 import os
 import platform

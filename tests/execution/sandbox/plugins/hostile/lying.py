@@ -1,7 +1,5 @@
 """Answers that are not what they should be."""
 
-# ruff: noqa: PTH101, PTH102, PTH104, PTH123, PTH208, PTH211
-
 import json
 import os
 import struct

@@ -1,7 +1,5 @@
 """Attacks that reach the network or a local service."""
 
-# ruff: noqa: PTH101, PTH102, PTH104, PTH123, PTH208, PTH211
-
 import socket
 
 from .common import attack, call

@@ -1,7 +1,5 @@
 """Attacks that start or touch processes."""
 
-# ruff: noqa: PTH101, PTH102, PTH104, PTH123, PTH208, PTH211
-
 import ctypes
 import fcntl
 import os

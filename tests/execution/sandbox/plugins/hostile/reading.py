@@ -1,6 +1,6 @@
 """Attacks that read what was not granted."""
 
-# ruff: noqa: PTH101, PTH102, PTH104, PTH123, PTH208, PTH211
+# ruff: noqa: PTH123, PTH208
 
 import contextlib
 import ctypes

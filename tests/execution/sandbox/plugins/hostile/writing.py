@@ -1,6 +1,6 @@
 """Attacks that change what was not granted."""
 
-# ruff: noqa: PTH101, PTH102, PTH104, PTH123, PTH208, PTH211
+# ruff: noqa: PTH101, PTH104, PTH123, PTH211
 
 import os
 from pathlib import Path
