@@ -1,0 +1,68 @@
+"""How sure the model is, from the probabilities of its own choices.
+
+Only choices count: what the grammar forced says nothing. A checkpoint may bring `planner.json` with a logistic
+calibration, fitted on held-out errands, and the threshold below which a plan is asked about.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from assistant.llm import Token, Tokenizer
+
+from .reading import Place
+
+FILE = "planner.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """confidence = sigmoid(bias + total · Σ logprob + worst · min logprob); plans below `threshold` are asked about,
+    empty ones (refusals) never are. Without a file the confidence is the plan's own probability."""
+
+    bias: float | None = None
+    total: float = 1.0
+    worst: float = 0.0
+    threshold: float = 0.3
+
+    def confidence(self, logprobs: Sequence[float]) -> float:
+        """Of a plan (or one argument) whose choices had these log-probabilities."""
+        total, worst = sum(logprobs), min(logprobs, default=0.0)
+        if self.bias is None:
+            return math.exp(total)
+        return 1 / (1 + math.exp(min(700.0, -(self.bias + self.total * total + self.worst * worst))))
+
+    @classmethod
+    def load(cls, folder: Path) -> Calibration:
+        """From a checkpoint's folder; the neutral one when it has none."""
+        file = folder / FILE
+        return cls(**json.loads(file.read_text("utf-8"))) if file.exists() else cls()
+
+    def save(self, folder: Path) -> None:
+        """Write `planner.json`."""
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+
+
+def choices(tokens: Sequence[Token]) -> list[float]:
+    """Log-probabilities of what was not forced."""
+    return [token.logprob for token in tokens if not token.forced]
+
+
+def by_argument(
+    tokens: Sequence[Token], tokenizer: Tokenizer, lines: Sequence[tuple[int, str | None]]
+) -> dict[Place, list[float]]:
+    """The choices of each argument; `lines` says what each line of the text is about."""
+    found: dict[Place, list[float]] = {}
+    line = 0
+    for token in tokens:
+        step, argument = lines[line] if line < len(lines) else (0, None)
+        if argument is not None:
+            chosen = found.setdefault((step, argument), [])
+            if not token.forced:
+                chosen.append(token.logprob)
+        line += "\n" in tokenizer.decode([token.id])
+    return found

@@ -1,0 +1,290 @@
+"""Utterance + tools → typed plan.
+
+The prompt is static but for the user's words, so the engine's prefix cache serves it; decoding follows the grammar of
+the installed tools; the result is checked once more by `plugin.plan.check`, which alone says what a valid plan is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from assistant.llm import Engine, Request, Result
+from assistant.plugin.plan import Plan, PlanError, Reference, Step, check
+from assistant.plugin.signature import Parameter, ToolSpec
+
+from . import confidence, plantext, prompt, questions, reading
+from .confidence import Calibration
+from .grammar import PlanGrammar
+from .names import read_names
+from .planned import Earlier, Planned, PlanningError, Question, Usage
+from .reading import Place
+from .retrieval import Retrieval
+from .spelling import Spelled
+from .text import Folded, fold, folds, normaliser
+
+MOST_TOOLS = 12  # in one prompt
+MOST_TOKENS = 1024  # of one plan
+EMBEDDED = 128  # tokens of a text that are compared
+_KEPT = 64  # grammars of tool sets
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan to be: the request for the engine (None when there is nothing to plan) and what reads its result."""
+
+    planned: Planned
+    grammar: PlanGrammar
+    folded: tuple[Folded, ...]
+    request: Request | None
+
+
+class Planner:
+    """Plans for one set of installed tools; safe to call from several threads.
+
+    engine: serves the planner's checkpoint, which has a tokenizer with a chat template. threshold: plans whose
+    confidence is below are asked about; None takes the checkpoint's own. Raises AmbiguousName when two tools cannot be
+    told apart.
+    """
+
+    def __init__(self, engine: Engine, tools: Mapping[str, ToolSpec], *, calibration: Calibration | None = None,
+                 threshold: float | None = None) -> None:  # fmt: skip
+        if engine.model.tokenizer is None:
+            raise PlanningError("the planner's checkpoint has no tokenizer.json; choose another one (ASSISTANT_MODEL)")
+        self.engine = engine
+        self.tokenizer = engine.model.tokenizer
+        self.tools = dict(tools)
+        self.calibration = calibration or Calibration.load(self.tokenizer.folder)
+        self.threshold = self.calibration.threshold if threshold is None else threshold
+        self.spelled = folds(self.tokenizer)
+        self._normalise = normaliser(self.tokenizer)
+        self._sets: OrderedDict[tuple[str, ...], PlanGrammar] = OrderedDict()
+        self._lock = threading.Lock()
+        self._many = len(self.tools) > MOST_TOOLS
+        self._all = read_names(self.tools.values(), self._normalise, self.spelled, self.tokenizer.special_tokens)
+        self._spelled = Spelled.of(self.tools.values()) if self.spelled else None
+        self._retrieval = Retrieval(self.tools, self._embed) if self._many else None
+
+    def warm_up(self) -> None:
+        """Compile the engine's shapes and prefill the static part of the prompt. Call before the first plan."""
+        self.engine.warm_up()
+        if self.tools and not self._many:
+            self.engine.add_prefix("tools", prompt.shared(self.tokenizer, list(self._all.values())))
+
+    # -- planning --------------------------------------------------------------------------------------------------
+
+    def plan(self, text: str, history: Sequence[Earlier] = (), *, constrained: bool = True) -> Planned:
+        """The plan for what the user said; `history` are the session's errands, oldest first (the last one counts).
+
+        Raises PlanningError when the text does not fit the model. `constrained=False` decodes without the grammar, to
+        measure what it is worth.
+        """
+        begun = time.perf_counter()
+        draft = self.draft(text, history)
+        if draft.request is None:
+            return draft.planned
+        request = draft.request if constrained else replace(draft.request, constraint=None, stop_tokens=None)
+        try:
+            result = self.engine.generate(request)
+        except ValueError as error:
+            raise PlanningError(f"this is too long for the planner's model: {error}; say it in fewer words") from error
+        planned = self.read(draft, result)
+        return replace(planned, usage=replace(planned.usage, seconds=time.perf_counter() - begun))
+
+    def draft(self, text: str, history: Sequence[Earlier] = ()) -> Draft:
+        """What the engine must generate for a plan; `read` makes the plan of its result."""
+        earlier = history[-1] if history else None
+        said = (text, *((earlier.text, *earlier.answers) if earlier else ()))
+        folded = tuple(self._fold(t) for t in said)
+        planned = Planned(text, said=said, previous=earlier.results if earlier else ())
+        grammar = self._grammar(self._chosen(text, earlier))
+        if not folded[0].has_words:
+            return Draft(replace(planned, refused=True, confidence=1.0), grammar, folded, None)
+        request = Request(
+            self._prompt(grammar, folded, earlier),
+            constraint=grammar.start(folded, planned.previous),
+            stop_tokens=(),  # the constraint wants to see the end, because how sure the model is of it counts
+            max_tokens=MOST_TOKENS,
+        )
+        return Draft(planned, grammar, folded, request)
+
+    def read(self, draft: Draft, result: Result) -> Planned:
+        """The checked plan of what the engine generated. Raises PlanningError."""
+        if result.finish_reason == "length":
+            raise PlanningError("the plan for this became too long; ask for less at once")
+        forced = sum(token.forced for token in result.tokens)
+        usage = Usage(0.0, result.forwards, len(result.tokens), forced, result.prompt_tokens, result.reused_tokens)
+        return self._read(result, draft.grammar, replace(draft.planned, usage=usage), draft.folded)
+
+    def _read(self, result: Result, grammar: PlanGrammar, planned: Planned, folded: Sequence[Folded]) -> Planned:
+        ends = set(grammar.ends)
+        text = self.tokenizer.decode([t.id for t in result.tokens if t.id not in ends])
+        try:
+            read = reading.read(text, grammar.tools, folded)
+        except (ValueError, KeyError) as error:
+            raise PlanningError(f"the model wrote something that is no plan: {error}") from error
+        tokens = confidence.by_argument(result.tokens, self.tokenizer, read.lines)
+        return self._finished(
+            replace(
+                planned,
+                plan=read.plan,
+                gaps=read.missing,
+                refused=not read.plan.steps,
+                confidence=self.calibration.confidence(confidence.choices(result.tokens)),
+                arguments={place: self.calibration.confidence(logprobs) for place, logprobs in tokens.items()},
+            )
+        )
+
+    def _finished(self, planned: Planned) -> Planned:
+        """With the gaps that the grammar cannot see, checked, and with the question that comes next."""
+        gaps = list(planned.gaps)
+        for n, step in enumerate(planned.plan.steps, 1):
+            if (place := self._empty(n, step)) and place not in gaps:
+                gaps.append(place)
+        planned = replace(planned, gaps=tuple(sorted(gaps, key=lambda place: place[0])))
+        try:
+            self._check(planned)
+        except PlanError as error:
+            raise PlanningError(f"the plan does not hold: {error}") from error
+        question = None
+        if planned.missing:
+            question = questions.ask(*self._place(planned, planned.missing))
+        elif not planned.refused and planned.confidence < self.threshold:
+            question = questions.read_back(planned.plan, self.tools)
+        return replace(planned, question=question)
+
+    def _empty(self, n: int, step: Step) -> Place | None:
+        """Something that leaves the machine needs content: the argument to ask for when it has none."""
+        spec = self.tools[step.tool]
+        content = [p for p in spec.parameters if not p.required and (p.type.name == "Spoken" or not p.type.is_value)]
+        words = [p for p in content if p.type.name == "Spoken"]
+        if spec.effect != "send" or not words or any(step.args.get(p.name) for p in content):
+            return None
+        return n, words[0].name
+
+    def _check(self, planned: Planned) -> None:
+        """The plan is valid but for its gaps: required arguments that are missing are filled for the check alone."""
+        places = set(planned.gaps)
+        tools = {
+            step.tool: replace(spec, parameters=tuple(_optional(p) for p in spec.parameters))
+            for n, step in enumerate(planned.plan.steps, 1)
+            if any(place[0] == n for place in places)
+            for spec in [self.tools[step.tool]]
+        }
+        check(planned.plan, {**self.tools, **tools}, previous=planned.previous, said=planned.said)
+        for n, step in enumerate(planned.plan.steps, 1):
+            for p in self.tools[step.tool].parameters:
+                if p.required and p.name not in step.args and (n, p.name) not in places:
+                    raise PlanError(f"step {n}", f"{step.tool} lacks its required argument {p.name!r}")
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def complete(self, planned: Planned, answer: str) -> Planned:
+        """The plan with its missing argument taken from the answer; the question is then the next one, if any, or the
+        same one again when the answer does not give it. An answer that names results ("my last five photos") is planned
+        itself, and its steps go before."""
+        place = planned.missing
+        if place is None:
+            raise PlanningError("nothing is missing in this plan")
+        spec, p = self._place(planned, place)
+        if not (p.type.item or p.type).is_value:
+            return self._with_steps(planned, place, p, answer)
+        try:
+            value = questions.interpret(answer, spec, p)
+        except questions.Unanswered as error:
+            return replace(planned, question=replace(questions.ask(spec, p), text=str(error)))
+        steps = list(planned.plan.steps)
+        steps[place[0] - 1] = Step(spec.name, _ordered(spec, {**steps[place[0] - 1].args, p.name: value}))
+        done = replace(planned, plan=Plan(tuple(steps)), gaps=planned.gaps[1:], said=(*planned.said, answer))
+        return self._finished(replace(done, arguments={**planned.arguments, place: 1.0}))
+
+    def _with_steps(self, planned: Planned, place: Place, p: Parameter, answer: str) -> Planned:
+        first = self.plan(answer)
+        makers = [n for n, s in enumerate(first.plan.steps, 1) if p.type.takes(self.tools[s.tool].returns)]
+        if not makers or first.gaps:
+            spec, _ = self._place(planned, place)
+            text = f"I did not find that. {questions.ask(spec, p).text}"
+            return replace(planned, question=Question("missing", text))
+        before = first.plan.steps[: makers[-1]]
+        moved = [_shifted(step, len(before)) for step in planned.plan.steps]
+        index = place[0] - 1
+        value = f"${len(before)}" if p.required or not p.type.item else [f"${len(before)}"]
+        spec = self.tools[moved[index].tool]
+        moved[index] = Step(spec.name, _ordered(spec, {**moved[index].args, p.name: value}))
+        gaps = tuple((n + len(before), name) for n, name in planned.gaps[1:])
+        arguments = {(n + len(before), name): c for (n, name), c in planned.arguments.items()}
+        done = replace(planned, plan=Plan((*before, *moved)), gaps=gaps, said=(*planned.said, answer))
+        return self._finished(replace(done, arguments={**arguments, **first.arguments},
+                                      confidence=min(planned.confidence, first.confidence)))  # fmt: skip
+
+    def _place(self, planned: Planned, place: Place) -> tuple[ToolSpec, Parameter]:
+        spec = self.tools[planned.plan.steps[place[0] - 1].tool]
+        return spec, spec.by_name[place[1]]
+
+    # -- the prompt ------------------------------------------------------------------------------------------------
+
+    def _fold(self, text: str) -> Folded:
+        return fold(text, self._normalise, self.tokenizer.special_tokens)
+
+    def _embed(self, text: str) -> Any:
+        return self.engine.embed(self.tokenizer.encode(" " + self._fold(text).text)[:EMBEDDED])
+
+    def _chosen(self, text: str, earlier: Earlier | None) -> tuple[str, ...]:
+        if self._retrieval is None:
+            return tuple(self.tools)
+        used = [step.tool for step in earlier.plan.steps] if earlier else []
+        return tuple(self._retrieval.choose(text, MOST_TOOLS, used, earlier.results if earlier else ()))
+
+    def _grammar(self, names: tuple[str, ...]) -> PlanGrammar:
+        with self._lock:
+            if names not in self._sets:
+                model = self.engine.model
+                tools = {written: tool for written, tool in self._all.items() if tool.spec.name in names}
+                self._sets[names] = PlanGrammar(model.grammars, self.tokenizer, tools, tuple(sorted(model.stop_tokens)))
+                if len(self._sets) > _KEPT:
+                    self._sets.popitem(last=False)
+            self._sets.move_to_end(names)
+            return self._sets[names]
+
+    def _prompt(self, grammar: PlanGrammar, folded: Sequence[Folded], earlier: Earlier | None) -> list[int]:
+        before = None
+        if earlier is not None:
+            before = folded[1].text, self._fold_lines(self._written(earlier.plan))
+        return prompt.render(self.tokenizer, list(grammar.tools.values()), folded[0].text, before)
+
+    def _written(self, plan: Plan) -> str:
+        """A past plan as the model would have written it; steps of tools that are gone are left out."""
+        plan = Plan(tuple(step for step in plan.steps if step.tool in self.tools))
+        if self._spelled is None:
+            return plantext.write(plan, self.tools)
+        return plantext.write(self._spelled.write(plan), self._spelled.tools)
+
+    def _fold_lines(self, text: str) -> str:
+        """As `_fold`, keeping the lines and the spaces before them."""
+        return "".join(
+            line[: len(line) - len(line.lstrip())] + self._fold(line).text + "\n" for line in text.splitlines()
+        )
+
+
+def _optional(p: Parameter) -> Parameter:
+    return replace(p, required=False)
+
+
+def _ordered(spec: ToolSpec, args: dict[str, Any]) -> dict[str, Any]:
+    return {p.name: args[p.name] for p in spec.parameters if p.name in args}
+
+
+def _shifted(step: Step, by: int) -> Step:
+    """The step after `by` new ones were put before it."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [moved(v) for v in value]
+        reference = Reference.parse(value)
+        return str(replace(reference, step=reference.step + by)) if reference and not reference.previous else value
+
+    return Step(step.tool, {name: moved(value) for name, value in step.args.items()})
