@@ -179,7 +179,7 @@ class Engine:
 
     def _loop(self) -> None:
         try:
-            while self._receive(wait=not self._jobs):
+            while self._receive(wait=not self._jobs and not self._closed):
                 self._turn()
         except BaseException as error:
             _log.exception("the engine stopped")

@@ -7,8 +7,9 @@ answers in one, because on a small model the transfers cost more than the arithm
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -94,9 +95,7 @@ class Runner:
         self.slots, self.length = slots, length
         self._cache = kv.allocate(config, slots, length + margin, cache_dtype, mesh)
         self._stored: dict[str, kv.Cache] = {}
-        self._step = jax.jit(partial(_step, config, mesh), static_argnames=("whole", "scored"), donate_argnums=1)
-        self._copy = jax.jit(kv.copy_row, donate_argnums=2)
-        self._embed = jax.jit(partial(_embed, config))
+        self._step, self._embed = _compiled(config, mesh)
 
     def step(self, batch: Batch, scored: bool = False) -> Chosen:
         """Feed a batch, update the cache and choose the rows' next tokens."""
@@ -110,15 +109,15 @@ class Runner:
         """Copy a stored prefix (by name) or another slot over a slot."""
         stored, row = (self._stored[source], 0) if isinstance(source, str) else (self._cache, source)
         if stored is self._cache:
-            self._cache = self._copy_slot(row, slot)
+            self._cache = _copy_within(self._cache, np.int32(row), np.int32(slot))
         else:
-            self._cache = self._copy(stored, np.int32(row), self._cache, np.int32(slot))
+            self._cache = _copy(stored, np.int32(row), self._cache, np.int32(slot))
 
     def store(self, name: str, slot: int, count: int) -> None:
         """Keep the first `count` tokens of a slot as a prefix. Compiles two copies for each new length."""
         length = min(-(-count // 64) * 64, self._cache[0][0].shape[2])
         target = kv.allocate(self.config, 1, length, self._cache[0][0].dtype, self.mesh)
-        self._stored[name] = self._copy(self._cache, np.int32(slot), target, np.int32(0))
+        self._stored[name] = _copy(self._cache, np.int32(slot), target, np.int32(0))
         self.copy(name, slot)
 
     def embed(self, tokens: np.ndarray, count: int) -> np.ndarray:
@@ -139,8 +138,15 @@ class Runner:
         """Overwrite a slot (for tests: what is freed must never be read again)."""
         self._cache = jax.tree.map(lambda x: x.at[slot].set(value), self._cache)
 
-    def _copy_slot(self, source: int, slot: int) -> kv.Cache:
-        return _copy_within(self._cache, np.int32(source), np.int32(slot))
+
+@lru_cache(maxsize=8)
+def _compiled(config: ModelConfig, mesh: Mesh | None) -> tuple[Callable, Callable]:
+    """The step and the embedding; engines of the same model share what has been compiled."""
+    step = jax.jit(partial(_step, config, mesh), static_argnames=("whole", "scored"), donate_argnums=1)
+    return step, jax.jit(partial(_embed, config))
+
+
+_copy = jax.jit(kv.copy_row, donate_argnums=2)
 
 
 @partial(jax.jit, donate_argnums=0)

@@ -25,6 +25,9 @@ class Sequence:
     cached: int = 0
     reused: int = 0
 
+    def __post_init__(self) -> None:
+        self.reusable = len(self.tokens) - 1  # the last token of the prompt is always fed, as its logits are needed
+
     @property
     def pending(self) -> int:
         """How many tokens must be fed before the next choice."""
@@ -109,7 +112,7 @@ class Scheduler:
         return admissions
 
     def _place(self, sequence: Sequence) -> Admission:
-        prompt = np.asarray(sequence.tokens[:-1], np.int32)  # one token must be fed to get logits
+        prompt = np.asarray(sequence.tokens[: sequence.reusable], np.int32)
         shared = {slot: _common(self._contents(slot), prompt) for slot in range(self.slots)}
         free = [slot for slot in range(self.slots) if slot not in self.running]
         best = max(free, key=lambda slot: (shared[slot], -self._used[slot]))

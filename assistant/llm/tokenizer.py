@@ -38,7 +38,7 @@ class Tokenizer:
         return self._fast.token_to_id(token)
 
     def normalise(self, text: str) -> str:
-        """The text as the tokenizer reads it before splitting: lower-cased, composed, marked; as the checkpoint says."""
+        """The text as the tokenizer reads it before splitting (lower-cased, composed … as the checkpoint says)."""
         normaliser = self._fast.normalizer
         return text if normaliser is None else normaliser.normalize_str(text)
 
