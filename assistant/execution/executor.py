@@ -37,6 +37,7 @@ from .effects import Dispatcher
 from .errand import FINISHED, AnswerError, ErrandRequest, ErrandState, Event, ExecutorError, UnknownErrand
 from .journal import Journal
 from .plugins import Grants
+from .private import private_file
 from .reminders import Reminders, ReminderState
 from .reply import reply
 from .run import ErrandRun, Services
@@ -64,6 +65,7 @@ class Executor:
         self._waiters: set[asyncio.Event] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="store")
 
     # life
 
@@ -72,11 +74,23 @@ class Executor:
         global _current
         if _current is not None:
             raise ExecutorError("an executor is running in this process already; close it first")
-        home = self.settings.home
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(home)
+        self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(self.settings.home)
+        try:
+            self._open(self.settings.home)
+            await self._db(self._dispatcher.recover, self._id)
+            _current = self
+            self._launch()
+            self._started = True
+            await self._resume()
+        except BaseException:
+            self._started = True  # far enough to be closed
+            await self.aclose()
+            raise
+        self._tasks = [asyncio.create_task(self._remind()), asyncio.create_task(self._clean())]
+
+    def _open(self, home: Path) -> None:
         self._id = _identity(home)
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="store")
         self.store = Store(database_url(self.settings.database_url, home, "errands.db"))
         self.book = AddressBook(self.settings.contacts)
         self._attachments = Attachments(
@@ -90,12 +104,6 @@ class Executor:
             self.store, self._dispatcher, self.registry, self.sandbox, Grants(self.settings, self.zone, self._owner()),
             self._db, self._tell, self._changed, self._finish,
         )  # fmt: skip
-        await self._db(self._dispatcher.recover, self._id)
-        _current = self
-        self._launch()
-        self._started = True
-        await self._resume()
-        self._tasks = [asyncio.create_task(self._remind()), asyncio.create_task(self._clean())]
 
     async def aclose(self) -> None:
         """Stop; what is unfinished goes on after the next start. What is being sent is brought to its end."""
@@ -107,16 +115,20 @@ class Executor:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await asyncio.to_thread(self._dispatcher.close)
+        if hasattr(self, "_dispatcher"):
+            await asyncio.to_thread(self._dispatcher.close)
         await asyncio.to_thread(DBOS.destroy)
-        _current = None
+        if _current is self:
+            _current = None
         self._pool.shutdown(wait=True)
-        self.store.close()
+        if hasattr(self, "store"):
+            self.store.close()
         self._lock.close()
 
     def _launch(self) -> None:
         url = database_url(self.settings.database_url, self.settings.home, "dbos.db")
         if url.startswith("sqlite"):
+            private_file(self.settings.home / "dbos.db")
             with contextlib.closing(sqlite3.connect(self.settings.home / "dbos.db")) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")  # stays with the file
         config: DBOSConfig = {
@@ -313,8 +325,10 @@ class Executor:
         waiter = asyncio.Event()
         self._waiters.add(waiter)
         try:
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(waiter.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await waiter.wait()
         finally:
             self._waiters.discard(waiter)
 

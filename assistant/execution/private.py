@@ -13,3 +13,8 @@ def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def private_file(path: Path) -> None:
+    """Make sure that a file is there and private, before a library creates it for all to read."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))

@@ -107,18 +107,11 @@ def _sent(step: StepState, effects: list[EffectState], errand: ErrandState) -> s
     names = join([e.name for e in effects if e.state == "sent"])
     if effects[0].channel == "tool":
         return f"{doing(step.tool)}: {step.summary or 'done'}."
-    what = _sent_what(step, errand)
-    if all(e.channel == "outbox" for e in effects):
-        return f"{what} for {names} {'is' if not what.endswith('s') else 'are'} in the outbox."
-    return f"Sent {what[0].lower() + what[1:] if what.startswith('The ') else what} to {names}."
-
-
-def _sent_what(step: StepState, errand: ErrandState) -> str:
-    """What a message carried, by the results that went into it."""
     sources = [s for s in errand.steps if s.id in _inputs(errand, step.id) and s.result is not None]
-    if not sources:
-        return "The message"
-    return join([f"The {_made(s, the=True)}" if i == 0 else f"the {_made(s, the=True)}" for i, s in enumerate(sources)])
+    what = join([f"the {_made(s, the=True)}" for s in sources])
+    if all(e.channel == "outbox" for e in effects):
+        return f"The message{' with ' if what else ''}{what} for {names} is in the outbox."
+    return f"Sent {what or 'the message'} to {names}."
 
 
 def _made(step: StepState, the: bool = False) -> str:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, String, Table, Text, UniqueConstraint
 
 from .errand import FINISHED, OPEN, Event
+from .private import private_file
 
 meta = sa.MetaData()
 Key = sa.BigInteger().with_variant(Integer, "sqlite")  # SQLite increments only INTEGER keys
@@ -87,6 +88,7 @@ class Store:
         """url: `sqlite:///file` or `postgresql+psycopg://…`. Creates the tables that are absent."""
         self.sqlite = url.startswith("sqlite")
         if self.sqlite:
+            private_file(Path(url.removeprefix("sqlite:///")))
             self._engine = sa.create_engine(url, connect_args={"check_same_thread": False, "timeout": 30})
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
