@@ -57,7 +57,7 @@ def edit(
         photos: the photos to edit
         effect: what to do to them
     """
-    from .edit import apply
+    from .effects import apply
 
     return apply(photos, effect)
 

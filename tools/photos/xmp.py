@@ -45,7 +45,8 @@ def parse(packet: bytes) -> Xmp:
         root = fromstring(packet)
     except Exception:  # ParseError, and defusedxml's own refusals
         return Xmp()
-    xmp, dates = Xmp(), {}
+    xmp = Xmp()
+    dates: dict[str, str] = {}
     for name, values, element in _properties(root):
         if name in KEYWORDS:
             xmp.keywords += values
