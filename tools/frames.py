@@ -35,14 +35,12 @@ def load(photos: Sequence[Photo], box: tuple[int, int], share: float = 0.6) -> l
         else:
             progress(share * (n + 1) / len(photos), f"photo {n + 1} of {len(photos)}")
     if not pictures:
-        raise ValueError(
-            f"none of the photos can be opened: {'; '.join(faults[:3])}" if faults else "there are no photos"
-        )
+        raise ValueError(f"none of the photos can be opened: {'; '.join(faults[:3])}")
     return pictures
 
 
 def canvas(pictures: Sequence[Image], longest: int) -> tuple[int, int]:
-    """The common size, even in both directions: the shape that most of the pictures have, `longest` on its long side."""
+    """The common size, even in both directions: the shape that most pictures have, `longest` on its long side."""
     ratio = statistics.median_low([p.width / p.height for p in pictures])
     ratio = min(max(ratio, NARROWEST), WIDEST)
     width, height = (longest, longest / ratio) if ratio >= 1 else (longest * ratio, longest)

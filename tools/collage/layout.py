@@ -34,7 +34,7 @@ def arrange(photos: Sequence[Photo], columns: int | None) -> Picture:
     guess = columns or max(1, round(math.sqrt(len(photos))))
     side = min(2 * WIDTH // guess, WIDTH)
     pictures = load(photos, (side, side))
-    rows = [pictures[i : i + guess] for i in range(0, len(pictures), guess)] if columns else even_rows(pictures)
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)] if columns else even_rows(pictures)
     sheet = draw(rows)
     sheet.save(FILE, "JPEG", quality=90, optimize=True, progressive=True)
     return Picture(path=Path(FILE), name=FILE, media_type="image/jpeg")
@@ -60,14 +60,13 @@ def even_rows(pictures: Sequence[Image]) -> list[list[Image]]:
 
 
 def draw(rows: Sequence[Sequence[Image]]) -> Image:
-    """The rows on paper. A row short of photos keeps the height of the others and stands in the middle."""
+    """The rows on paper, each as wide as the sheet; an unfinished last row stands in the middle."""
     from PIL import Image as pil
 
     fullest = max(len(row) for row in rows)
     heights = [(WIDTH - GAP * (len(row) + 1)) / sum(p.width / p.height for p in row) for row in rows]
-    complete = [h for h, row in zip(heights, rows, strict=True) if len(row) == fullest]
-    limit = max(complete) if fullest > 1 else MAX_HEIGHT / len(rows)
-    heights = [min(h, limit) for h in heights]
+    if len(rows) > 1 and len(rows[-1]) < fullest:  # an unfinished last row is no taller than the tallest before it
+        heights[-1] = min(heights[-1], max(heights[:-1]))
     scale = min(1.0, MAX_HEIGHT / (sum(heights) + GAP * (len(rows) + 1)))
     sheet = pil.new("RGB", (round(WIDTH * scale), round((sum(heights) + GAP * (len(rows) + 1)) * scale)), PAPER)
     y = float(GAP)

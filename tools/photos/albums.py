@@ -25,9 +25,7 @@ def add(photos: Sequence[Photo], album: str) -> Album:
     here = context()
     db = open_index(here.data)
     try:
-        known = [
-            n for (n,) in db.execute("SELECT DISTINCT name FROM own_albums UNION SELECT DISTINCT name FROM albums")
-        ]
+        known = [n for (n,) in db.execute("SELECT DISTINCT name FROM own_albums UNION SELECT name FROM albums")]
         name = next((n for n in known if match.fold(n) == match.fold(name)), name)
         library = [Path(f).resolve() for f in here.photos]
         paths = [str(_kept(photo, library, here.data)) for photo in photos]

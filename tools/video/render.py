@@ -29,8 +29,8 @@ def film(photos: Sequence[Photo], seconds: float) -> Video:
     if len(photos) > MAX_PHOTOS:
         raise ValueError(f"a video of {len(photos)} photos would be too long; at most {MAX_PHOTOS}")
     if seconds < SHORTEST or seconds * len(photos) > MAX_SECONDS:
-        raise ValueError(f"{seconds:g} seconds for each of {len(photos)} photos is not possible; at least {SHORTEST:g}, "
-                         f"and at most {MAX_SECONDS // 60} minutes in all")  # fmt: skip
+        raise ValueError(f"{seconds:g} seconds for each of {len(photos)} photos are not possible; at least {SHORTEST:g}"
+                         f", and at most {MAX_SECONDS // 60} minutes in all")  # fmt: skip
     pictures = load(photos, (LONGEST, LONGEST), share=0.3)
     size = canvas(pictures, LONGEST)
     _encode(pictures, size, seconds)
@@ -48,7 +48,7 @@ def _encode(pictures: Sequence[Image], size: tuple[int, int], seconds: float) ->
         stream.options = {"crf": "21", "preset": "veryfast", "tune": "stillimage"}
         stream.thread_count = 4
         for n, picture in enumerate(_frames(pictures, size, seconds)):
-            frame = av.VideoFrame.from_image(picture)  # type: ignore[arg-type]
+            frame = av.VideoFrame.from_image(picture)
             frame.pts = n
             container.mux(stream.encode(frame))
             if n % FRAMES_PER_SECOND == 0:
