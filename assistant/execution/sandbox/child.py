@@ -44,14 +44,15 @@ class Setup:
     readable: list[str]
 
 
-def main(setup: Setup, parent: int, channel: int, output: int, workspace: int, broker: int | None) -> NoReturn:
-    """Run one request and end the process."""
+def main(setup: Setup, parent: int, channel: int, output: int, workspace: int, *broker: int) -> NoReturn:
+    """Run one request and end the process. The descriptors: see `_arrange_descriptors`."""
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
         os.setsid()
-        _arrange_descriptors(channel, output, workspace, broker)
+        os.fchdir(workspace)
+        _arrange_descriptors(channel, output, *broker)
         request, payload = _read_request()
         _surroundings(request)
         _confine(setup, request)
@@ -66,11 +67,10 @@ def main(setup: Setup, parent: int, channel: int, output: int, workspace: int, b
     os._exit(0)
 
 
-def _arrange_descriptors(channel: int, output: int, workspace: int, broker: int | None) -> None:
+def _arrange_descriptors(channel: int, output: int, *broker: int) -> None:
     """0 is /dev/null, 1 and 2 the output, 3 the channel, 4 the broker; all others are closed."""
-    os.fchdir(workspace)
     null = os.open("/dev/null", os.O_RDONLY)
-    places = [null, output, output, channel, *([broker] if broker is not None else [])]
+    places = [null, output, output, channel, *broker]
     for number, fd in enumerate([_high(fd) for fd in places]):
         os.dup2(fd, number)
     libc.close_from(len(places))
@@ -125,8 +125,6 @@ def _confine(setup: Setup, request: dict[str, Any]) -> None:
 
 def _limit(limits: dict[str, Any]) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # when memory is short, this goes first
     hard = {
         resource.RLIMIT_AS: pages * resource.getpagesize() + limits["memory_bytes"],
         resource.RLIMIT_FSIZE: limits["file_bytes"],

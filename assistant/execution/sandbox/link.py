@@ -71,6 +71,8 @@ class Link:
 
 def start_zygote(options: SandboxOptions) -> Link:
     """Start the zygote and wait until it is ready. Raises SandboxUnavailable."""
+    if sys.platform != "linux":
+        raise SandboxUnavailable("the sandbox needs Linux; elsewhere run the assistant in its container")
     uid, gid = owner(options.user)
     own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     config = {
@@ -129,7 +131,8 @@ def readable(options: SandboxOptions) -> list[str]:
     packages = site.getsitepackages() + ([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])
     own = [str(ROOT / package) for package in OWN_PACKAGES]
     found = [*own, *python, *packages, *SYSTEM, *map(str, options.module_paths)]
-    return [p for p in dict.fromkeys(found) if p and Path(p).exists()]
+    real = {str(Path(p).resolve()) for p in found if p and Path(p).exists()}
+    return sorted(p for p in real if not any(Path(p).is_relative_to(q) for q in real - {p}))
 
 
 def _environment() -> dict[str, str]:

@@ -43,8 +43,8 @@ class Limits:
     """What one call may use.
 
     memory_bytes: address space beyond what the bare process has. file_bytes: of one file. written_bytes: of all
-    writing together. output_bytes: of the JSON result, and of what is printed. files: files and folders in the
-    workspace. sockets: connections through the broker.
+    writing together. output_bytes: of the JSON result, and of what is printed. data_bytes: of what `Sandbox.run`
+    returns. files: files and folders in the workspace. sockets: connections through the broker.
     """
 
     wall_s: float = 60.0
@@ -53,6 +53,7 @@ class Limits:
     file_bytes: int = 256 * MIB
     written_bytes: int = 1024 * MIB
     output_bytes: int = 1 * MIB
+    data_bytes: int = 64 * MIB
     files: int = 256
     threads: int = 64
     sockets: int = 32

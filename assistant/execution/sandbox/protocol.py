@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 REQUEST, PROGRESS, RESULT, DATA, FAILURE = b"Q", b"P", b"R", b"D", b"F"
 HEADER = struct.Struct("!cI")
 MAX_DEPTH = 32
-MAX_PROGRESS_BYTES = 4096
+MAX_PROGRESS_BYTES = 4 << 10
+MAX_FAILURE_BYTES = 64 << 10
 
 # Possessive, and also taking a string that never ends: time stays linear whatever is sent.
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)

@@ -126,11 +126,7 @@ class Sandbox:
             "secrets": dict(call.secrets), "context": dict(call.context), "limits": asdict(call.limits),
         }  # fmt: skip
         with self._workspace() as workspace:
-            kind, body, tail = self._execute(
-                call.tool, header, b"", call.limits, workspace, call.hosts, progress, cancelled
-            )
-            if kind != protocol.RESULT:
-                raise ToolFailed(f"{call.tool} answered out of turn")
+            body, tail = self._execute(call.tool, header, b"", call.limits, workspace, call.hosts, progress, cancelled)
             try:
                 value = protocol.parse(body)
             except protocol.ProtocolError as error:
@@ -192,10 +188,7 @@ class Sandbox:
         self, name: str, header: dict, payload: bytes, limits: Limits, cancelled: threading.Event | None = None
     ) -> bytes:
         with self._workspace() as workspace:
-            kind, body, _ = self._execute(name, header, payload, limits, workspace, (), None, cancelled)
-        if kind != protocol.DATA:
-            raise ToolFailed(f"{name} answered out of turn")
-        return body
+            return self._execute(name, header, payload, limits, workspace, (), None, cancelled)[0]
 
     def _execute(
         self,
@@ -207,8 +200,8 @@ class Sandbox:
         hosts: tuple[str, ...],
         progress: Progress | None,
         cancelled: threading.Event | None,
-    ) -> tuple[bytes, bytes, str]:
-        """One confined process: (kind, body) of its answer, and the last of what it printed."""
+    ) -> tuple[bytes, str]:
+        """One confined process: its answer, and the last of what it printed."""
         request = protocol.frame(protocol.REQUEST, protocol.dump(header)) + protocol.frame(protocol.DATA, payload)
         broker = Broker(hosts, limits.sockets) if hosts else None
         try:
@@ -218,9 +211,10 @@ class Sandbox:
                     ends = link.fork(workspace.fd, broker.theirs.fileno() if broker else None)
                 except OSError:  # it has died since the last call
                     ends = self._zygote(dead=link).fork(workspace.fd, broker.theirs.fileno() if broker else None)
-                supervisor = Supervisor(name, limits, workspace, *ends, progress, cancelled or threading.Event())
-                kind, body = supervisor.run(request)
-                return kind, body, supervisor.tail.decode("utf-8", "replace")
+                expected = protocol.RESULT if header["kind"] == "tool" else protocol.DATA
+                stop = cancelled or threading.Event()
+                supervisor = Supervisor(name, limits, workspace, *ends, expected, progress, stop)
+                return supervisor.run(request), supervisor.tail.decode("utf-8", "replace")
         finally:
             if broker is not None:
                 broker.close()

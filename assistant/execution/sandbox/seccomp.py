@@ -13,6 +13,7 @@ import errno
 import os
 import struct
 from dataclasses import dataclass
+from functools import cache
 
 from .libc import PR_SET_NO_NEW_PRIVS, prctl, syscall
 from .syscalls import ALLOWED, NUMBERS
@@ -44,23 +45,28 @@ class Check:
     wide: bool = False
 
 
-Rules = dict[str, tuple[tuple[Check, ...], ...]]  # system call → alternatives, each a conjunction
+Rule = tuple[tuple[Check, ...], ...]  # alternatives, each a conjunction
 
 
-def rules(pid: int, network: bool) -> Rules:
+def rules(pid: int, network: bool) -> dict[str, Rule]:
     """The system calls that depend on their arguments. network: brokered sockets may be tuned."""
-    own = (Check(0, pid),)
+    return {**_own_rules(pid), **_rules(network)}
+
+
+def _own_rules(pid: int) -> dict[str, Rule]:
+    own, only_look = Check(0, pid), Check(2, 0, wide=True)
+    return {"kill": ((own,),), "tgkill": ((own,),), "prlimit64": ((Check(0, 0), only_look), (own, only_look))}
+
+
+def _rules(network: bool) -> dict[str, Rule]:
     options = [(Check(1, 1), Check(2, n)) for n in _SOCKET_OPTIONS] + [(Check(1, 6), Check(2, n)) for n in _TCP_OPTIONS]
     return {
         "clone": ((Check(0, _THREAD, _THREAD_MASK),),),
         "fcntl": tuple((Check(1, n),) for n in _FCNTL),
         "ioctl": tuple((Check(1, n),) for n in _IOCTL),
-        "kill": (own,),
-        "tgkill": (own,),
         # O_TRUNC without write access: kernels before Landlock 3 would truncate what may only be read.
         "openat": ((Check(2, 1, 0o3),), (Check(2, 2, 0o3),), (Check(2, 0, 0o1003),)),
         "prctl": tuple((Check(0, n),) for n in _PRCTL),
-        "prlimit64": ((Check(0, 0), Check(2, 0, wide=True)), (*own, Check(2, 0, wide=True))),
         "sendmsg": ((Check(2, 0, _FASTOPEN),),),
         "sendto": ((Check(3, 0, _FASTOPEN), Check(4, 0, wide=True)),),
         "setsockopt": tuple(options) if network else (),
@@ -70,6 +76,12 @@ def rules(pid: int, network: bool) -> Rules:
 
 def build(machine: str, pid: int, network: bool) -> bytes:
     """The BPF program for `machine` ("x86_64" or "aarch64"), 8 bytes per instruction."""
+    own = [_rule(machine, name, rule) for name, rule in _own_rules(pid).items()]
+    return b"".join([_head(machine), *own, _tail(machine, network)])
+
+
+@cache
+def _head(machine: str) -> bytes:
     numbers = NUMBERS[machine]
     program = [_ins(_LOAD, 4), _ins(_EQUAL, ARCHITECTURES[machine], 1, 0), _ins(_RETURN, _KILL), _ins(_LOAD, 0)]
     if machine == "x86_64":  # the x32 variants of the calls
@@ -77,13 +89,22 @@ def build(machine: str, pid: int, network: bool) -> bytes:
     for name in ALLOWED:
         if name in numbers:
             program += [_ins(_EQUAL, numbers[name], 0, 1), _ins(_RETURN, _ALLOW)]
-    for name, alternatives in rules(pid, network).items():
-        body = [ins for checks in alternatives for ins in _alternative(checks)] + [_ins(_RETURN, _ERROR | errno.EPERM)]
-        program += [_ins(_EQUAL, numbers[name], 0, len(body)), *body]
+    return b"".join(program)
+
+
+@cache
+def _tail(machine: str, network: bool) -> bytes:
+    numbers = NUMBERS[machine]
+    program = [_rule(machine, name, rule) for name, rule in _rules(network).items()]
     for name in ("clone3", "openat2"):  # glibc and Python then use clone and openat, whose arguments can be seen
         program += [_ins(_EQUAL, numbers[name], 0, 1), _ins(_RETURN, _ERROR | errno.ENOSYS)]
     program.append(_ins(_RETURN, _ERROR | errno.EPERM))
     return b"".join(program)
+
+
+def _rule(machine: str, name: str, alternatives: Rule) -> bytes:
+    body = [ins for checks in alternatives for ins in _alternative(checks)] + [_ins(_RETURN, _ERROR | errno.EPERM)]
+    return b"".join([_ins(_EQUAL, NUMBERS[machine][name], 0, len(body)), *body])
 
 
 def _alternative(checks: tuple[Check, ...]) -> list[bytes]:

@@ -21,14 +21,16 @@ from .workspace import Workspace
 TICK_S = 0.05
 END_S = 10.0  # how long a killed process may take to be gone
 STDERR_TAIL = 16 << 10
-MAX_DATA = 256 << 20
 
 Progress = Callable[[float, str], None]
 
 
 @dataclass
 class Supervisor:
-    """One call. `status`, `channel` and `output` are the service's ends; `run` closes them."""
+    """One call. `status`, `channel` and `output` are the service's ends; `run` closes them.
+
+    expected: the kind of answer, RESULT or DATA.
+    """
 
     tool: str
     limits: Limits
@@ -36,6 +38,7 @@ class Supervisor:
     status: socket.socket
     channel: socket.socket
     output: int
+    expected: bytes = protocol.RESULT
     progress: Progress | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -49,17 +52,17 @@ class Supervisor:
     _printed: int = 0
     _shown: int = 0
 
-    def run(self, request: bytes) -> tuple[bytes, bytes]:
-        """Send the request and wait for the process to answer and be gone. Returns (kind, body) of the answer.
+    def run(self, request: bytes) -> bytes:
+        """Send the request and wait for the process to answer and be gone. Returns the answer.
 
         Raises ToolTimedOut, ToolLimit, ToolFailed, or SandboxUnavailable when the zygote has died.
         """
+        largest = self.limits.output_bytes if self.expected == protocol.RESULT else self.limits.data_bytes
         self._frames = protocol.Frames(
             {
                 protocol.PROGRESS: protocol.MAX_PROGRESS_BYTES,
-                protocol.RESULT: self.limits.output_bytes,
-                protocol.FAILURE: 64 << 10,
-                protocol.DATA: MAX_DATA,
+                protocol.FAILURE: protocol.MAX_FAILURE_BYTES,
+                self.expected: largest,
             }
         )
         self._unsent = memoryview(request)
@@ -174,7 +177,7 @@ class Supervisor:
             self._stop(ToolLimit(f"{self.tool} wrote more than {self.limits.written_bytes:,} bytes"))
         else:
             try:
-                self.workspace.check(self.limits.files)
+                self.workspace.check(self.limits.files, self.limits.written_bytes)
             except ToolLimit as error:
                 self._stop(error)
 
@@ -188,7 +191,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def _verdict(self) -> tuple[bytes, bytes]:
+    def _verdict(self) -> bytes:
         tail = self.tail.decode("utf-8", "replace")
         if self._problem is not None:
             self._problem.stderr_tail = tail
@@ -198,8 +201,8 @@ class Supervisor:
         kind, body = self._answer
         if kind == protocol.FAILURE:
             raise self._explain_failure(body, tail)
-        self.workspace.check(self.limits.files)
-        return kind, body
+        self.workspace.check(self.limits.files, self.limits.written_bytes)
+        return body
 
     def _explain_end(self, tail: str) -> ToolFailed:
         status = (self._end or {}).get("status", 0)

@@ -46,14 +46,16 @@ class Workspace:
             raise ToolLimit(f"the tool's file {name[:200]!r} has {status.st_size:,} bytes; at most {max_bytes:,}")
         return fd
 
-    def check(self, max_entries: int) -> None:
-        """Raises ToolLimit when there are more files and folders than allowed, or too deep ones."""
-        self._count(self.fd, max_entries, 0)
+    def check(self, max_entries: int, max_bytes: int) -> None:
+        """Raises ToolLimit when there are more files, folders, bytes on disk or levels of folders than allowed."""
+        if self._measure(self.fd, max_entries, 0)[1] > max_bytes:
+            raise ToolLimit(f"the tool's files take more than {max_bytes:,} bytes")
 
-    def _count(self, fd: int, left: int, depth: int) -> int:
+    def _measure(self, fd: int, left: int, depth: int) -> tuple[int, int]:
+        """(how many entries are still allowed, bytes on disk) of a folder."""
         if depth > MAX_DEPTH:
             raise ToolLimit(f"the tool made folders more than {MAX_DEPTH} deep")
-        folders = []
+        folders, size = [], 0
         with os.scandir(fd) as entries:
             for entry in entries:
                 left -= 1
@@ -61,14 +63,18 @@ class Workspace:
                     raise ToolLimit("the tool made more files than one call may (limit `files`)")
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.name)
+                else:
+                    with contextlib.suppress(FileNotFoundError):
+                        size += entry.stat(follow_symlinks=False).st_blocks * 512
         for name in folders:
             with contextlib.suppress(OSError):  # it may be gone again, or locked by its own mode
                 inner = os.open(name, _FLAGS | os.O_DIRECTORY, dir_fd=fd)
                 try:
-                    left = self._count(inner, left, depth + 1)
+                    left, more = self._measure(inner, left, depth + 1)
+                    size += more
                 finally:
                     os.close(inner)
-        return left
+        return left, size
 
     def remove(self) -> None:
         """Delete the folder with whatever is in it; the process must have ended."""

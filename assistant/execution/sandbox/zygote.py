@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from . import child, landlock, libc, seccomp
@@ -53,17 +54,17 @@ class Zygote:
         message, fds, _, _ = socket.recv_fds(self.control, 64, MAX_FDS)
         if not message:
             return None
-        status, channel, output, workspace, *broker = fds
+        status, *handed = fds
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             self.control.detach()
-            child.main(self.setup, parent, channel, output, workspace, broker[0] if broker else None)
+            child.main(self.setup, parent, *handed)
         pidfd = os.pidfd_open(pid)
         self.children[pidfd] = (pid, status)
         with socket.socket(fileno=os.dup(status)) as reply, contextlib.suppress(OSError):
             socket.send_fds(reply, [json.dumps({"pid": pid}).encode()], [pidfd])
-        for fd in fds[1:]:
+        for fd in handed:
             os.close(fd)
         return pidfd
 
@@ -92,6 +93,8 @@ def preload(modules: list[str]) -> list[str]:
             missing.append(f"{name}: {error}")
     if "PIL.Image" in sys.modules:
         sys.modules["PIL.Image"].init()  # all decoders now, not in every child
+    if seccomp.available() is None:
+        seccomp.build(os.uname().machine, 0, network=False)  # its parts are kept
     if "pillow_heif" in sys.modules:
         sys.modules["pillow_heif"].register_heif_opener()
     return missing
@@ -118,6 +121,8 @@ def main() -> None:
     """Read the configuration from the control socket, get ready, say so, serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the socket
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 1 also stops dumps that are piped to a program; 0 does not
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("900")  # when memory is short, tools go before the service
     control = socket.socket(fileno=int(sys.argv[1]))
     config: dict[str, Any] = json.loads(control.recv(1 << 18))
     sys.path[:] = config["path"]
@@ -134,6 +139,7 @@ def main() -> None:
     ready = {"landlock": landlock.abi(), "no_seccomp": no_seccomp, "missing": missing, "threads": threads}
     setup = child.Setup(with_landlock, with_seccomp, kept, config["readable"])
     gc.collect()
+    gc.disable()
     gc.freeze()  # the collector must not touch, and so copy, the shared pages in every child
     control.send(json.dumps({**ready, "uid": os.geteuid()}).encode())
     Zygote(control, setup).serve()

@@ -159,11 +159,23 @@ def test_describe(sandbox):
     assert described["drinks.order"]["third_party"] is True
 
 
+def test_image_that_would_fill_the_memory(sandbox, photos, base):
+    """169 million pixels in half a megabyte: the tool dies, and says why."""
+    path = base / "bomb.png"
+    Image.new("RGB", (13_000, 13_000)).save(path)
+    assert path.stat().st_size < 600_000
+    bomb = {"$type": "Photo", "path": str(path)}
+    with pytest.raises(ToolLimit, match=r"useful\.shrink needed more than 256 MB of memory"):
+        sandbox.call_sync(call("shrink", {"photos": [bomb]}, limits=Limits(memory_bytes=256 << 20)))
+
+
 def test_run(sandbox, world):
     payload = os.urandom(3 << 20)
     assert sandbox.run_sync("useful:reverse", payload) == payload[::-1]
     key = str(world.outside / "key")
     assert sandbox.run_sync("useful:read_file", key.encode(), read=[world.outside]).decode() == KEY
+    with pytest.raises(ToolLimit, match="at most 1,000 are allowed"):
+        sandbox.run_sync("useful:reverse", payload, Limits(data_bytes=1000))
     with pytest.raises(ToolFailed, match="must return bytes"):
         sandbox.run_sync("useful:give_text", b"x")
 

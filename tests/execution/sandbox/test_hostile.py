@@ -50,7 +50,7 @@ STOPPED: dict[str, tuple[type[ToolFailed], str, Limits]] = {
     "answer_lone_surrogate": (ToolFailed, "not JSON", LIMITS),
     "answer_unknown_kind": (ToolFailed, "not in the protocol", LIMITS),
     "answer_progress_nonsense": (ToolFailed, "not JSON", LIMITS),
-    "answer_data_for_tool": (ToolFailed, "out of turn", LIMITS),
+    "answer_data_for_tool": (ToolFailed, "not in the protocol", LIMITS),
     "answer_claiming_4_gb": (ToolLimit, "4,294,967,295 bytes", LIMITS),
     "answer_flood": (ToolLimit, "progress", LIMITS),
     "file_above": (ToolFailed, "leads out of the workspace", LIMITS),
