@@ -96,8 +96,11 @@ def init(config: ModelConfig, key: Array, dtype: Any = jnp.float32) -> Params:
 
 
 def forward(params: Params, config: ModelConfig, tokens: Array, positions: Array, attend: Attend) -> Array:
-    """`tokens, positions[B, T]` int32 → hidden states `[B, T, hidden]` after the last norm; `attend` mixes tokens."""
-    x = params["embed"][tokens]
+    """`tokens, positions[B, T]` int32 → hidden states `[B, T, hidden]` after the last norm; `attend` mixes tokens.
+
+    Batch and time are one axis except in `attend`: XLA differentiates two-dimensional products several times faster.
+    """
+    x = params["embed"][tokens.reshape(-1)]  # [B * T, hidden]
     if config.embed_scale != 1.0:
         x = x * jnp.asarray(config.embed_scale, x.dtype)
     ropes = {config.layer_rope(i) for i in range(config.num_layers)}
@@ -107,13 +110,15 @@ def forward(params: Params, config: ModelConfig, tokens: Array, positions: Array
         x = x + (rms_norm(y, layer["attention_post_norm"], config) if config.post_norms else y)
         y = _mlp(layer, config, rms_norm(x, layer["mlp_norm"], config))
         x = x + (rms_norm(y, layer["mlp_post_norm"], config) if config.post_norms else y)
-    return rms_norm(x, params["norm"], config)
+    return rms_norm(x, params["norm"], config).reshape(*tokens.shape, -1)
 
 
 def logits(params: Params, config: ModelConfig, hidden: Array) -> Array:
     """`hidden[B, T, hidden]` → `[B, T, vocab]` float32."""
     head = params["embed"] if config.tied else params["head"]
-    out = jnp.einsum("btd,vd->btv", hidden.astype(head.dtype), head, preferred_element_type=jnp.float32)
+    flat = hidden.reshape(-1, config.hidden_size).astype(head.dtype)
+    out = jnp.einsum("td,vd->tv", flat, head, preferred_element_type=jnp.float32)
+    out = out.reshape(*hidden.shape[:-1], -1)
     if config.logit_softcap is not None:
         out = jnp.tanh(out / config.logit_softcap) * config.logit_softcap
     return out
@@ -134,15 +139,17 @@ def linear(layer: dict[str, Any], key: str, x: Array) -> Array:
 
 
 def _attention(layer: dict[str, Any], config: ModelConfig, x: Array, i: int, rotations: dict, attend: Attend) -> Array:
-    batch, length, _ = x.shape
-    q = linear(layer, "q", x).reshape(batch, length, -1, config.head_dim)
-    k = linear(layer, "k", x).reshape(batch, length, -1, config.head_dim)
-    v = linear(layer, "v", x).reshape(batch, length, -1, config.head_dim)
-    if config.qk_norm:
-        q, k = rms_norm(q, layer["q_norm"], config), rms_norm(k, layer["k_norm"], config)
     rotation = rotations[config.layer_rope(i)]
-    out = attend(i, attention.rotate(q, rotation), attention.rotate(k, rotation), v)
-    return linear(layer, "o", out.reshape(batch, length, -1))
+    batch, length = rotation[0].shape[:2]
+
+    def heads(key: str) -> Array:  # [B * T, hidden] → [B, T, heads, head_dim]
+        y = linear(layer, key, x).reshape(-1, config.head_dim)
+        if config.qk_norm and key != "v":
+            y = rms_norm(y, layer[f"{key}_norm"], config)
+        return y.reshape(batch, length, -1, config.head_dim)
+
+    out = attend(i, attention.rotate(heads("q"), rotation), attention.rotate(heads("k"), rotation), heads("v"))
+    return linear(layer, "o", out.reshape(batch * length, -1))
 
 
 def _mlp(layer: dict[str, Any], config: ModelConfig, x: Array) -> Array:

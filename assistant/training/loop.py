@@ -1,0 +1,230 @@
+"""The training of the planner: Muon for matrices, Adam for the rest, resumable, on any mesh.
+
+`python -m assistant.training.loop --run DIR` starts or continues a run. The run's folder holds `settings.json`,
+`tokenizer/`, the newest `state.npz` and `log.jsonl`; a step's data depend on the seed and the step's number alone,
+so a resumed run is the same run. The learning rate is warmed up, constant, and falls linearly over the last fifth.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import typer
+from transformers import PreTrainedTokenizerFast
+
+from assistant.llm import mesh as meshes
+from assistant.llm import model
+from assistant.llm.config import ModelConfig, Rope
+from assistant.llm.model import Params
+
+from . import network, tokenizer
+from .curriculum import BUILTIN, INVENTED, Curriculum, texts
+from .errands import HELD_OUT_DOMAINS, builtin, domains
+from .heldout import HeldOut
+from .packs import Encoder
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What defines a run."""
+
+    steps: int = 1600
+    seed: int = 0
+    vocab: int = 5120
+    hidden: int = 256
+    layers: int = 6
+    heads: int = 4
+    kv_heads: int = 2
+    mlp: int = 704
+    invented: int = 3  # packs of invented tools a step, beside one of the built-in ones
+    muon: float = 0.02
+    adam: float = 3e-3
+    warmup: int = 20
+    decay: float = 0.25  # the last part of the run, in which the learning rate falls
+    bfloat16: bool = False
+
+    def config(self) -> ModelConfig:
+        return ModelConfig(
+            family="qwen3", vocab_size=self.vocab, hidden_size=self.hidden, intermediate_size=self.mlp,
+            num_layers=self.layers, num_heads=self.heads, num_kv_heads=self.kv_heads,
+            head_dim=self.hidden // self.heads, max_positions=4096, tied=True, qk_norm=True, rope=Rope(10_000.0),
+            eos_token_ids=(tokenizer.END,), pad_token_id=tokenizer.PAD,
+        )  # fmt: skip
+
+
+def schedule(s: RunSettings, peak: float) -> optax.Schedule:
+    """Warm-up, constant, linear decay to a twentieth."""
+    falling = max(1, int(s.steps * s.decay))
+    parts = [optax.linear_schedule(0.0, peak, s.warmup), optax.constant_schedule(peak)]
+    return optax.join_schedules(
+        [*parts, optax.linear_schedule(peak, peak / 20, falling)], [s.warmup, s.steps - falling]
+    )
+
+
+def optimizer(s: RunSettings) -> optax.GradientTransformation:
+    """Muon for the matrices of the layers, Adam for embeddings and norms."""
+
+    def is_matrix(path: tuple, leaf: Any) -> Any:
+        inside = getattr(path[0], "key", None) == "layers" and leaf.ndim == 2
+        return optax.contrib.MuonDimensionNumbers() if inside else None
+
+    muon = optax.contrib.muon(
+        schedule(s, s.muon),
+        adam_learning_rate=schedule(s, s.adam),
+        adam_b2=0.98,
+        muon_weight_dimension_numbers=lambda params: jax.tree_util.tree_map_with_path(is_matrix, params),
+    )
+    return optax.chain(optax.clip_by_global_norm(1.0), muon)
+
+
+class Trainer:
+    """One run: its data, its state and its steps."""
+
+    def __init__(self, folder: Path, settings: RunSettings, mesh: jax.sharding.Mesh | None = None,
+                 curriculum: Curriculum | None = None, start: Params | None = None):  # fmt: skip
+        self.folder, self.settings, self.config = folder, settings, settings.config()
+        self.curriculum = curriculum or Curriculum(Encoder(load_tokenizer(folder, settings)), settings.seed)
+        self.mesh = mesh or meshes.make_mesh(1, 1, jax.devices()[:1])
+        self.optimizer = optimizer(settings)
+        rows = model.table(self.config)
+        axes = jax.tree.map(lambda r: meshes.sharding(self.mesh, r.axes, r.shape), rows, is_leaf=_is_row)
+        params = start or model.init(self.config, jax.random.key(settings.seed))
+        self.params: Params = jax.device_put(params, axes)
+        self.state = jax.jit(self.optimizer.init)(self.params)
+        self.step = 0
+        self._update = jax.jit(self._step, donate_argnums=(0, 1))
+
+    def resume(self) -> bool:
+        """Continue from the newest saved state, if there is one."""
+        file = self.folder / "state.npz"
+        if not file.exists():
+            return False
+        with np.load(file) as saved:
+            self.step = int(saved["step"])
+            leaves, tree = jax.tree.flatten((self.params, self.state))
+            new = [jax.device_put(saved[str(i)], leaf.sharding) for i, leaf in enumerate(leaves)]
+            self.params, self.state = jax.tree.unflatten(tree, new)
+        return True
+
+    def save(self) -> None:
+        """Write the state; a run that is cut off loses nothing before it."""
+        leaves = jax.tree.leaves((self.params, self.state))
+        part = self.folder / "state.part.npz"
+        np.savez(part, step=self.step, **{str(i): np.asarray(x) for i, x in enumerate(leaves)})
+        part.replace(self.folder / "state.npz")
+
+    def train_step(self) -> tuple[float, int]:
+        """One update; returns (mean loss of a target, tokens seen)."""
+        ours, theirs = self.curriculum.packs(self.step, self.settings.invented)
+        data = (self._place(network.batch(ours)), self._place(network.batch(theirs)))
+        self.params, self.state, loss = self._update(self.params, self.state, *data)
+        self.step += 1
+        return float(loss), len(ours) * BUILTIN.tokens + len(theirs) * INVENTED.tokens
+
+    def _place(self, data: network.Batch) -> network.Batch:
+        return {
+            k: jax.device_put(v, meshes.sharding(self.mesh, ("batch",) + (None,) * (v.ndim - 1), v.shape))
+            for k, v in data.items()
+        }
+
+    def _step(self, params: Params, state: Any, ours: network.Batch, theirs: network.Batch) -> tuple[Params, Any, Any]:
+        def mean_loss(params: Params) -> Any:
+            if self.settings.bfloat16:
+                params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
+            first, n = network.loss(params, self.config, BUILTIN, ours)
+            second, m = network.loss(params, self.config, INVENTED, theirs)
+            return (first + second) / (n + m)
+
+        loss, gradients = jax.value_and_grad(mean_loss)(params)
+        updates, state = self.optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state, loss
+
+
+def _is_row(x: Any) -> bool:
+    return isinstance(x, model.Parameter)
+
+
+def load_tokenizer(folder: Path, settings: RunSettings) -> PreTrainedTokenizerFast:
+    """The run's tokenizer, trained at its first start."""
+    place = folder / "tokenizer"
+    if place.exists():
+        return PreTrainedTokenizerFast.from_pretrained(place)
+    known = [builtin().spelled(), *(d.spelled() for d in domains() if d.name not in HELD_OUT_DOMAINS)]
+    trained = tokenizer.train(texts(known, settings.seed), settings.vocab)
+    trained.save_pretrained(place)
+    return trained
+
+
+def open_run(folder: Path, settings: RunSettings) -> RunSettings:
+    """The settings of a run: those it was started with, whatever is asked for now except the number of steps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "settings.json"
+    if file.exists():
+        settings = replace(RunSettings(**json.loads(file.read_text())), steps=settings.steps)
+    file.write_text(json.dumps(asdict(settings), indent=1))
+    return settings
+
+
+def train(folder: Path, settings: RunSettings, *, data: int = 1, tensor: int = 1, save_every: int = 100,
+          evaluate_every: int = 200, minutes: float | None = None) -> Trainer:  # fmt: skip
+    """Run (or continue) a training until its last step, or for some minutes."""
+    settings = open_run(folder, settings)
+    trainer = Trainer(folder, settings, meshes.make_mesh(data, tensor, jax.devices()[: data * tensor]))
+    trainer.resume()
+    heldout = HeldOut(trainer.curriculum.encoder, trainer.config)
+    started = begun = time.monotonic()
+    seen, losses = 0, []
+    with (folder / "log.jsonl").open("a") as log:
+        while trainer.step < settings.steps:
+            loss, tokens = trainer.train_step()
+            losses.append(loss)
+            seen += tokens
+            last = trainer.step == settings.steps or bool(minutes and time.monotonic() - begun > minutes * 60)
+            if trainer.step % 20 == 0 or last:
+                speed = seen / (time.monotonic() - started)
+                line: dict[str, Any] = {"step": trainer.step, "loss": round(float(np.mean(losses)), 4)}
+                line |= {"tokens_per_s": round(speed), "seconds": round(time.monotonic() - begun)}
+                if trainer.step % evaluate_every == 0 or last:
+                    line |= heldout.measure(trainer.params)
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                print(" ".join(f"{k} {v}" for k, v in line.items()), flush=True)
+                started, seen, losses = time.monotonic(), 0, []
+            if trainer.step % save_every == 0 or last:
+                trainer.save()
+            if last:
+                break
+    return trainer
+
+
+def main(
+    run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/planner"),
+    steps: int = 1600,
+    invented: int = 3,
+    hidden: int = 256,
+    layers: int = 6,
+    mlp: int = 704,
+    seed: int = 0,
+    data: Annotated[int, typer.Option(help="devices of the mesh's data axis")] = 1,
+    tensor: Annotated[int, typer.Option(help="devices of the mesh's model axis")] = 1,
+    minutes: Annotated[float | None, typer.Option(help="stop after so long; the run can be continued")] = None,
+    bfloat16: bool = False,
+    evaluate_every: int = 200,
+) -> None:
+    """Train the planner, or continue its training."""
+    chosen = partial(RunSettings, heads=hidden // 64, invented=invented)
+    settings = chosen(steps=steps, hidden=hidden, layers=layers, mlp=mlp, seed=seed, bfloat16=bfloat16)
+    train(run, settings, data=data, tensor=tensor, minutes=minutes, evaluate_every=evaluate_every)
+
+
+if __name__ == "__main__":
+    typer.run(main)
