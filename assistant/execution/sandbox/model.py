@@ -106,7 +106,10 @@ PRELOAD = (
     *("numpy", "PIL.Image", "PIL.ImageOps", "PIL.ImageFilter", "PIL.ImageDraw", "PIL.ImageFont", "PIL.ImageEnhance"),
     *("PIL.ExifTags", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.WebPImagePlugin"),
     *("pillow_heif", "imageio.v3", "imageio.plugins.pyav", "av", "sqlite3", "zoneinfo", "asyncio", "ssl"),
+    *("dateparser.date", "rapidfuzz.fuzz", "rapidfuzz.process", "defusedxml.ElementTree", "PIL.IptcImagePlugin"),
     *("assistant.plugin", "assistant.plugin.values", "assistant.plugin.tool"),
+    *("tools.photos", "tools.gif", "tools.video", "tools.collage", "tools.messages", "tools.contacts"),
+    *("tools.reminders", "tools.notes"),
 )
 
 

@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ from typing import Any
 from . import child, landlock, libc, seccomp
 
 MAX_FDS = 8
+# What libraries do at their first use, done once here instead of in every child.
+WARM_UP: dict[str, Callable[[Any], object]] = {
+    "PIL.Image": lambda module: module.init(),
+    "pillow_heif": lambda module: module.register_heif_opener(),
+    "dateparser.date": lambda module: module.DateDataParser(languages=["en"]).get_date_data("tomorrow"),
+}
 
 
 @dataclass
@@ -84,19 +91,16 @@ class Zygote:
 
 
 def preload(modules: list[str]) -> list[str]:
-    """Import what is installed; the names of what is not."""
+    """Import what can be imported; names and reasons of what cannot. A child then imports that itself, or fails."""
     missing = []
     for name in modules:
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except Exception as error:
             missing.append(f"{name}: {error}")
-    if "PIL.Image" in sys.modules:
-        sys.modules["PIL.Image"].init()  # all decoders now, not in every child
-    if seccomp.available() is None:
-        seccomp.build(os.uname().machine, 0, network=False)  # its parts are kept
-    if "pillow_heif" in sys.modules:
-        sys.modules["pillow_heif"].register_heif_opener()
+    for name, warm_up in WARM_UP.items():
+        if name in sys.modules:
+            warm_up(sys.modules[name])
     return missing
 
 
@@ -127,6 +131,9 @@ def main() -> None:
     config: dict[str, Any] = json.loads(control.recv(1 << 18))
     sys.path[:] = config["path"]
     missing = preload(config["preload"])
+    machine = os.uname().machine
+    if machine in seccomp.ARCHITECTURES:
+        seccomp.build(machine, 0, network=False)  # its parts are kept
     with_landlock = config["landlock"] and landlock.abi() > 0
     no_seccomp = seccomp.available()
     with_seccomp = config["seccomp"] and no_seccomp is None
