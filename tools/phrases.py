@@ -120,7 +120,7 @@ CLOCK = re.compile(
     r"|half (?P<british>\d{1,2})"
     r"|(?P<h>[0-2]?\d)(?:(?P<sep>[:.])(?P<m>[0-5]\d)| (?P<spoken>oh \d|[0-5]\d))?"
     r"|(?P<word>noon|midday|midnight))"
-    r"(?: ?(?P<oclock>oclock|sharp))?(?: ?(?P<half_day>am|pm))?"
+    r"(?: ?(?:oclock|sharp))*(?: ?(?P<half_day>am|pm))?"
 )
 
 
