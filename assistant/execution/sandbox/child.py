@@ -16,6 +16,7 @@ import importlib.util
 import os
 import resource
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -44,15 +45,14 @@ class Setup:
     readable: list[str]
 
 
-def main(setup: Setup, parent: int, channel: int, output: int, workspace: int, *broker: int) -> NoReturn:
-    """Run one request and end the process. The descriptors: see `_arrange_descriptors`."""
+def main(setup: Setup, parent: int, handover: int) -> NoReturn:
+    """Wait for the descriptors of one request on the socket `handover`, run it, and end the process."""
     try:
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
         os.setsid()
-        os.fchdir(workspace)
-        _arrange_descriptors(channel, output, *broker)
+        _arrange_descriptors(handover)
         request, payload = _read_request()
         _surroundings(request)
         _confine(setup, request)
@@ -67,8 +67,15 @@ def main(setup: Setup, parent: int, channel: int, output: int, workspace: int, *
     os._exit(0)
 
 
-def _arrange_descriptors(channel: int, output: int, *broker: int) -> None:
+def _arrange_descriptors(handover: int) -> None:
     """0 is /dev/null, 1 and 2 the output, 3 the channel, 4 the broker; all others are closed."""
+    os.dup2(handover, 3)
+    libc.close_from(4)
+    message, fds, _, _ = socket.recv_fds(socket.socket(fileno=3), 64, 4)
+    if not message:
+        os._exit(0)  # the zygote has ended
+    channel, output, workspace, *broker = fds
+    os.fchdir(workspace)
     null = os.open("/dev/null", os.O_RDONLY)
     places = [null, output, output, channel, *broker]
     for number, fd in enumerate([_high(fd) for fd in places]):

@@ -34,46 +34,76 @@ WARM_UP: dict[str, Callable[[Any], object]] = {
 }
 
 
+@dataclass(frozen=True)
+class Spare:
+    """A child forked ahead of its request: the next call need not wait for the fork."""
+
+    pid: int
+    pidfd: int
+    handover: socket.socket
+
+
 @dataclass
 class Zygote:
-    """State of the loop. children: pidfd → (pid, descriptor to report its end on)."""
+    """State of the loop. children: pidfd → (pid, descriptor to report its end on). spare: forked while idle."""
 
     control: socket.socket
     setup: child.Setup
     children: dict[int, tuple[int, int]] = field(default_factory=dict)
+    spare: Spare | None = None
 
     def serve(self) -> None:
         """Fork on request until the service closes its end, then kill what still runs."""
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         while True:
+            self.spare = self.spare or self._fork()
             for fd, _ in poll.poll():
                 if fd in self.children:
                     poll.unregister(fd)
                     self._report_end(fd)
-                elif (pidfd := self._fork()) is not None:
+                elif (pidfd := self._serve_one()) is not None:
                     poll.register(pidfd, select.POLLIN)
                 else:
                     return self._end()
 
-    def _fork(self) -> int | None:
+    def _fork(self) -> Spare:
+        """A child that waits for its descriptors."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self.control.detach()
+            ours.detach()
+            child.main(self.setup, parent, theirs.detach())
+        theirs.close()
+        return Spare(pid, os.pidfd_open(pid), ours)
+
+    def _serve_one(self) -> int | None:
         """One request: a message with the descriptors (status, channel, output, workspace[, broker])."""
         message, fds, _, _ = socket.recv_fds(self.control, 64, MAX_FDS)
         if not message:
             return None
         status, *handed = fds
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self.control.detach()
-            child.main(self.setup, parent, *handed)
-        pidfd = os.pidfd_open(pid)
-        self.children[pidfd] = (pid, status)
+        used = self._hand_over(handed)
+        self.children[used.pidfd] = (used.pid, status)
         with socket.socket(fileno=os.dup(status)) as reply, contextlib.suppress(OSError):
-            socket.send_fds(reply, [json.dumps({"pid": pid}).encode()], [pidfd])
+            socket.send_fds(reply, [json.dumps({"pid": used.pid}).encode()], [used.pidfd])
         for fd in handed:
             os.close(fd)
-        return pidfd
+        return used.pidfd
+
+    def _hand_over(self, fds: list[int]) -> Spare:
+        """Give the descriptors to the spare child, or to a new one when that has been killed meanwhile."""
+        while True:
+            used, self.spare = self.spare or self._fork(), None
+            try:
+                with used.handover:
+                    socket.send_fds(used.handover, [b"run"], fds)
+                return used
+            except OSError:
+                os.waitpid(used.pid, 0)
+                os.close(used.pidfd)
 
     def _report_end(self, pidfd: int) -> None:
         pid, status = self.children.pop(pidfd)
@@ -85,7 +115,8 @@ class Zygote:
         os.close(pidfd)
 
     def _end(self) -> None:
-        for pidfd, (pid, _) in self.children.items():
+        spare = {self.spare.pidfd: (self.spare.pid, -1)} if self.spare else {}
+        for pidfd, (pid, _) in {**self.children, **spare}.items():
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             os.waitpid(pid, 0)
 

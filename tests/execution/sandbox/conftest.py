@@ -64,6 +64,11 @@ def listen(address, family, kind, visits, name):
     return server
 
 
+def children(zygote):
+    """Its processes: those that run, and one that waits for the next call."""
+    return Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()
+
+
 def victim_process():
     options = {"user": UID, "group": UID, "extra_groups": []} if os.geteuid() == 0 else {}
     return subprocess.Popen(["/bin/sleep", "600"], **options)

@@ -10,7 +10,7 @@ import pytest
 
 from assistant.execution.sandbox import Call, Limits, SandboxError, ToolFailed, ToolLimit, ToolTimedOut
 
-from .conftest import KEY, PLUGINS
+from .conftest import KEY, PLUGINS, children
 
 sys.path.insert(0, str(PLUGINS))
 import hostile
@@ -104,8 +104,7 @@ def unharmed(sandbox, world):
     assert world.snapshot() == before
     assert len(world.visits) == visits
     assert "sleep" in Path(f"/proc/{world.victim}/comm").read_text()
-    zygote = sandbox._link.process.pid
-    assert Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split() == []
+    assert len(children(sandbox._link.process.pid)) <= 1  # the spare one
     assert list(sandbox._workspaces.iterdir()) == []
 
 
