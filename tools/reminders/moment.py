@@ -21,15 +21,17 @@ HABITS = {  # minutes after midnight
     "1th thing": 8 * 60, "dawn": 6 * 60, "sunrise": 6 * 60 + 30, "breakfast": 8 * 60, "early morning": 7 * 60,
     "early": 7 * 60, "after breakfast": 9 * 60, "daybreak": 6 * 60,
     "morning": 9 * 60, "elevenses": 11 * 60, "noon": 12 * 60, "midday": 12 * 60, "lunch": 12 * 60 + 30,
-    "lunchtime": 12 * 60 + 30, "lunch time": 12 * 60 + 30, "after lunch": 13 * 60 + 30, "afternoon": 15 * 60, "teatime": 16 * 60,
+    "lunchtime": 12 * 60 + 30, "lunch time": 12 * 60 + 30, "after lunch": 13 * 60 + 30,
+    "afternoon": 15 * 60, "teatime": 16 * 60,
     "after school": 16 * 60, "end of day": 17 * 60, "end of the day": 17 * 60, "after work": 18 * 60,
-    "early evening": 18 * 60, "dinner": 19 * 60, "dinnertime": 19 * 60, "dinner time": 19 * 60, "evening": 19 * 60, "sunset": 19 * 60,
+    "early evening": 18 * 60, "dinner": 19 * 60, "dinnertime": 19 * 60, "dinner time": 19 * 60,
+    "evening": 19 * 60, "sunset": 19 * 60,
     "dusk": 19 * 60, "after dinner": 20 * 60, "tonight": 20 * 60, "night": 21 * 60, "bedtime": 22 * 60,
     "before bed": 22 * 60, "bed": 22 * 60, "midnight": 24 * 60,
 }  # fmt: skip
 LATE = ("afternoon", "evening", "tonight", "night", "dinner", "after work", "early evening")
 HABIT = "|".join(sorted(HABITS, key=len, reverse=True))
-FILLER = r"(?:(?:at|on|by|in|around|about|for|from|of|the|this|before|just|right|sharp|come|till|until|and|day|that|later) )*"
+FILLER = r"(?:(?:at|on|by|in|around|about|for|from|of|the|this|before|just|right|sharp|come|until|and|day|that|later) )*"
 AMOUNT = r"(\d+(?:\.\d+)?|an?|half an?|a couple(?: of)?|a few|3 quarters of an|a quarter of an)"
 UNITS = {"second": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86400, "week": 604800, "fortnight": 1209600}
 AFTER = re.compile(
@@ -273,7 +275,7 @@ def _written(text: str, now: dt.datetime) -> dt.datetime | None:
 
     settings = {"PREFER_DATES_FROM": "future", "RELATIVE_BASE": now, "RETURN_AS_TIMEZONE_AWARE": False,
                 "DATE_ORDER": "YMD" if re.search(r"\b\d{4}-", text) else "DMY"}  # fmt: skip
-    moment = dateparser.parse(text, languages=["en"], settings=settings)  # type: ignore[arg-type]
+    moment = dateparser.parse(text, languages=["en"], settings=settings)
     if moment and moment.time() == now.time():
         moment = dt.datetime.combine(moment, dt.time(hour=MORNING // 60))
     return moment
