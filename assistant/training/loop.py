@@ -52,6 +52,10 @@ class RunSettings:
     decay: float = 0.25  # the last part of the run, in which the learning rate falls
     bfloat16: bool = False
 
+    @property
+    def tokens_per_step(self) -> int:
+        return BUILTIN.tokens + self.invented * INVENTED.tokens
+
     def config(self) -> ModelConfig:
         return ModelConfig(
             family="qwen3", vocab_size=self.vocab, hidden_size=self.hidden, intermediate_size=self.mlp,
@@ -128,7 +132,7 @@ class Trainer:
         data = (self._place(network.batch(ours)), self._place(network.batch(theirs)))
         self.params, self.state, loss = self._update(self.params, self.state, *data)
         self.step += 1
-        return float(loss), len(ours) * BUILTIN.tokens + len(theirs) * INVENTED.tokens
+        return float(loss), self.settings.tokens_per_step
 
     def _place(self, data: network.Batch) -> network.Batch:
         return {

@@ -1,0 +1,41 @@
+# Everything sets itself up: a virtual environment in .venv and the packages of constraints.txt. No root needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := 2.13.0
+
+.PHONY: demo test check setup planner clean
+
+demo: setup  ## draw a photo library, start the service, speak an errand to it (ARGS=--once ends after it)
+	$(BIN)/assistant demo $(ARGS)
+
+test: setup check  ## style, types, import directions, tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(STAMP)
+
+# --no-deps: constraints.txt is complete, and openai-whisper would pull in triton (1 GB), which nothing here uses.
+# PyTorch's CPU build lies on PyTorch's own index; the one on PyPI needs gigabytes of CUDA.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import torch; assert torch.__version__.startswith("$(TORCH)")' 2>/dev/null \
+		|| $(BIN)/pip install -q --no-deps torch==$(TORCH)+cpu 2>/dev/null \
+		|| $(BIN)/pip install -q --no-deps torch==$(TORCH) --index-url https://download.pytorch.org/whl/cpu
+	$(BIN)/pip install -q --no-deps -r constraints.txt
+	$(BIN)/pip install -q --no-deps -e .
+	touch $(STAMP)
+
+planner: setup  ## train the planner from nothing and export it
+	$(BIN)/python -m assistant.training.loop --run .work/planner
+	$(BIN)/python -m assistant.training.export --run .work/planner --to assistant/models/planner
+
+clean:
+	rm -rf $(VENV) .work .demo

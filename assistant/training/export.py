@@ -1,0 +1,111 @@
+"""A training run → a checkpoint in Hugging Face layout, and the model card that tells what it is.
+
+`python -m assistant.training.export --run .work/planner --to assistant/models/planner`
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import ml_dtypes
+import numpy as np
+import typer
+
+from assistant.llm import ModelConfig, model, weights
+from assistant.llm.model import Params
+
+from .errands import HELD_OUT_DOMAINS, builtin, domains
+from .loop import RunSettings, Trainer, load_tokenizer, open_run
+
+CARD = """---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+# Planner
+
+A language model of {millions:.1f} million parameters that turns one English sentence and a list of tool
+signatures into a plan of tool calls. It was trained from nothing by this project's own code, on errands that were
+written for it.
+
+- Shape: Qwen3 (qk-norm), {layers} layers, hidden {hidden}, {heads} heads, vocabulary {vocab}, tied, bfloat16.
+- Data: {templates} authored lines over the built-in tools and {tools} invented tools in {domains} domains, slots
+  filled from word lists, joined, misheard and mistyped at random (`assistant/training`). A tenth of the lines and
+  words and the domains {held_out} were held out.
+- Training: {steps} steps, {tokens:.1f} million tokens, Muon and Adam; `make planner` repeats it.
+- Input: the chat template with `tools`; names are spelled as words ("photos select"). Output: the plan's text, a line
+  for each tool and each argument (`assistant/planning/plantext.py`). Decode it under the planner's grammar.
+
+## Figures
+
+Exact plans, decoded greedily without the grammar, at the end of the training:
+
+| set | what it is | exact |
+|---|---|---|
+| lines | held-out lines over the built-in tools, held-out words, half of them noisy | {lines_exact} |
+| domains | held-out domains of invented tools | {domains_exact} |
+| test | independently written test of the built-in tools | {test_exact} |
+| unseen | independently written test of 12 domains of tools that were never trained | {unseen_exact} |
+
+With the grammar, by category, and misheard: `assistant eval planner` (see `docs/planner.md`).
+
+## Limits
+
+English only. It knows the words that its authors thought of: a verb or noun that never occurs in the errands is
+understood only by luck. It cannot answer questions, do arithmetic on dates or remember more than the last errand.
+"""
+
+
+def save_checkpoint(folder: Path, params: Params, config: ModelConfig, tokenizer: Any) -> None:
+    """config.json, model.safetensors (bfloat16), tokenizer with chat template, generation_config.json."""
+    weights.save(folder, params, config, ml_dtypes.bfloat16)
+    tokenizer.save_pretrained(folder)
+    generation = {"do_sample": False, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n")
+
+
+def card(trainer: Trainer, log: list[dict[str, Any]]) -> str:
+    """The model card, with figures from the run's own log."""
+    measured: dict[str, Any] = next((line for line in reversed(log) if "test" in line), {})
+    shown = {f"{k}_exact": f"{measured[k]:.1%}" if k in measured else "not measured" for k in
+             ("lines", "domains", "test", "unseen")}  # fmt: skip
+    known = [d for d in domains() if d.name not in HELD_OUT_DOMAINS]
+    s = trainer.settings
+    return CARD.format(
+        millions=sum(x.size for x in jax.tree.leaves(trainer.params)) / 1e6, layers=s.layers, hidden=s.hidden,
+        heads=s.heads, vocab=s.vocab, templates=len(builtin().templates) + sum(len(d.templates) for d in known),
+        tools=sum(len(d.tools) for d in known), domains=len(known), held_out=", ".join(HELD_OUT_DOMAINS),
+        steps=trainer.step, tokens=trainer.step * s.tokens_per_step / 1e6, **shown,
+    )  # fmt: skip
+
+
+def main(
+    run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/planner"),
+    to: Annotated[Path, typer.Option(help="the checkpoint's folder")] = Path("assistant/models/planner"),
+) -> None:
+    """Export the newest state of a run."""
+    settings = open_run(run, RunSettings())
+    config = settings.config()
+    trainer = Trainer(run, settings)
+    if not trainer.resume():
+        raise typer.BadParameter(
+            f"{run} holds no state.npz; train first: python -m assistant.training.loop --run {run}"
+        )
+    save_checkpoint(to, trainer.params, config, load_tokenizer(run, settings))
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    (to / "README.md").write_text(card(trainer, log))
+    size = sum(f.stat().st_size for f in to.iterdir())
+    parameters = sum(np.prod(row.shape) for row in jax.tree.leaves(model.table(config), is_leaf=_is_row))
+    print(f"{to}: {parameters / 1e6:.2f} million parameters, {size / 1e6:.1f} MB, step {trainer.step}")
+
+
+def _is_row(x: Any) -> bool:
+    return isinstance(x, model.Parameter)
+
+
+if __name__ == "__main__":
+    typer.run(main)
