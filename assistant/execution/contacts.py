@@ -24,11 +24,14 @@ import vobject
 from rapidfuzz import fuzz
 from vobject.base import registerBehavior
 from vobject.icalendar import MultiTextBehavior
+from vobject.vcard import VCard3_0
 
-registerBehavior(MultiTextBehavior, "NICKNAME")  # vobject keeps only the first of several
+# vobject keeps only the first of several nicknames unless it is told that there may be several.
+VCard3_0.knownChildren["NICKNAME"] = (0, None, None)
+registerBehavior(MultiTextBehavior, "NICKNAME")
 logging.getLogger("vobject").setLevel(logging.CRITICAL)
 
-CLOSE, SOUNDS, NEAR = 80, 55, 45  # rapidfuzz ratios: alike, alike when it sounds the same, worth offering
+CLOSE, SOUNDS, NEAR = 80, 55, 38  # rapidfuzz ratios: alike, alike when it sounds the same, worth offering
 MAX_CARD_BYTES = 32 << 20
 EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z]{2,}")
 PHONE = re.compile(r"\+?\d[\d ()/.-]{4,}\d")

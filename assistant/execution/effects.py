@@ -128,7 +128,7 @@ class Dispatcher:
     # messages
 
     async def _send(self, call: StepCall, wish: dict[str, Any]) -> dict[str, Any]:
-        rows = await self._do(self.journal.effects, call.errand, call.n)
+        rows = [r for r in await self._do(self.journal.effects, call.errand, call.n) if r.channel != "tool"]
         if all(row.state == "planned" for row in rows):
             wishes = await self._resolve(call, wish)
             rows = await self._approved(call, wishes, ask_to_send(wishes))
@@ -165,7 +165,7 @@ class Dispatcher:
     async def _approved(self, call: StepCall, wishes: list[Planned], question: str) -> list[Effect]:
         """The journal's rows for the wishes, approved if the user says so."""
         bound = binding(call.plan_hash, wishes)
-        rows = await self._do(self.journal.plan, call.errand, call.n, wishes, bound)
+        rows = [r for r in await self._do(self.journal.plan, call.errand, call.n, wishes, bound) if r.binding == bound]
         if not any(row.state == "planned" for row in rows):
             return rows
         if not call.approve:
@@ -174,8 +174,9 @@ class Dispatcher:
                 for row in rows:
                     if row.state == "planned":
                         await self._do(self.journal.settle, row, "failed", DECLINED)
-                return await self._do(self.journal.effects, call.errand, call.n)
-        return await self._do(self.journal.approve, call.errand, call.n, bound)
+                rows = await self._do(self.journal.effects, call.errand, call.n)
+                return [row for row in rows if row.binding == bound]
+        return [r for r in await self._do(self.journal.approve, call.errand, call.n, bound) if r.binding == bound]
 
     async def _deliver(self, row: Effect, errand_open: bool = True) -> Effect:
         """Send one approved message; tries again only after failures that surely delivered nothing."""

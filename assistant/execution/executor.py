@@ -49,6 +49,7 @@ T = TypeVar("T")
 # Errands of an older release go on under a newer one as long as this stays; raise it when `run` changes its steps.
 APPLICATION_VERSION = "errands-1"
 RECOVERIES = 100  # an errand that takes the service down with it is given up after so many starts
+REMIND_S = 1.0
 FORGET_QUESTION_S = 7 * 86400.0
 _current: Executor | None = None
 
@@ -65,6 +66,7 @@ class Executor:
         self._waiters: set[asyncio.Event] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
+        self._reminded = False  # whether what a crash left in the journal was delivered
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="store")
 
     # life
@@ -118,6 +120,8 @@ class Executor:
         if hasattr(self, "_dispatcher"):
             await asyncio.to_thread(self._dispatcher.close)
         await asyncio.to_thread(DBOS.destroy)
+        # DBOS has made its own thread pool the loop's default, and has just shut it down.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
         if _current is self:
             _current = None
         self._pool.shutdown(wait=True)
@@ -173,13 +177,13 @@ class Executor:
     async def wait(self, id: str, seconds: float = 30.0) -> ErrandState:
         """The state once the errand is finished or asks something, or after `seconds`."""
         end = time.monotonic() + seconds
-        while True:
-            state = await self.state(id)
-            settled = state.status in FINISHED and id not in self._runs
-            left = end - time.monotonic()
-            if settled or state.question or left <= 0:
-                return state
+        while (left := end - time.monotonic()) > 0:
+            if await self._db(self.store.resting, id):
+                state = await self.state(id)
+                if state.question or (state.status in FINISHED and id not in self._runs):
+                    return state
             await self._changed(min(left, 2.0))
+        return await self.state(id)
 
     async def events(self, id: str, after: int = 0) -> AsyncIterator[Event]:
         """What happened after event `after`, and what happens until the errand is finished."""
@@ -284,9 +288,7 @@ class Executor:
                 await self.raise_reminders(now)
             except Exception:
                 log.exception("raising reminders")
-            due = await self._db(self.reminders.next_due)
-            left = (due - now).total_seconds() if due else 60.0
-            await self._changed(max(0.05, min(left, 60.0)))
+            await asyncio.sleep(REMIND_S)
 
     async def raise_reminders(self, now: dt.datetime) -> list[ReminderState]:
         """Raise those that are due, each once: as an event of its errand, and through the channel `self`."""
@@ -296,7 +298,9 @@ class Executor:
             await self._db(self._dispatcher.plan_reminder, reminder.errand, reminder.step, reminder.text)
             if await self._tell(self.reminders.raise_, reminder, now):
                 raised.append(reminder)
-        await self._dispatcher.deliver_reminders(self._id)
+        if raised or not self._reminded:
+            await self._dispatcher.deliver_reminders(self._id)
+            self._reminded = True
         return raised
 
     async def _clean(self) -> None:

@@ -22,10 +22,12 @@ from .words import join, quote, size
 def acts_itself(spec: ToolSpec, manifest: Manifest) -> bool:
     """Whether running the tool may already do what needs the user's word.
 
-    A tool that sends or deletes and can reach a host or write somewhere does it itself, so the question comes before
-    the call. One that can do neither (as `messages.send`) only returns a wish; the question shows the wish's values.
+    A tool that deletes, or that sends and can reach a host or write outside its own folder, does it itself, so the
+    question comes before the call. One that can do neither and gives a Receipt (as `messages.send`) only returns a
+    wish; the question comes after the call and shows the wish's values.
     """
-    return spec.confirmed and (spec.effect == "delete" or bool(manifest.hosts or manifest.write))
+    reaches_out = bool(manifest.hosts or set(manifest.write) - {"data"})
+    return spec.effect == "delete" or (spec.effect == "send" and (reaches_out or spec.returns.name != "Receipt"))
 
 
 def ask_to_send(wishes: Sequence[Planned]) -> str:

@@ -63,12 +63,6 @@ class Reminders:
             add_event(c, reminder.errand, "reminder", told)
             return True
 
-    def next_due(self) -> dt.datetime | None:
-        """When the next one is due."""
-        with self._store.read() as c:
-            due = c.execute(sa.select(sa.func.min(reminders.c.due)).where(reminders.c.raised.is_(None))).scalar()
-        return None if due is None else dt.datetime.fromtimestamp(due, dt.UTC)
-
     def all(self, limit: int = 100) -> list[ReminderState]:
         """All of them, those that are due last first."""
         with self._store.read() as c:

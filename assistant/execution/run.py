@@ -61,6 +61,7 @@ class ErrandRun:
         self._settled: list[asyncio.Future[str]] = []
         self._plan = Plan()
         self._row: dict[str, Any] = {}
+        self._before: list[dict[str, Any]] = []  # the steps as this process found them
 
     async def run(self, step: Callable[[str, int], Awaitable[str]]) -> str:
         """Carry the errand out; `step` runs one step durably (and calls `self.step`). The final status."""
@@ -88,6 +89,7 @@ class ErrandRun:
             for n in range(1, len(self._plan.steps) + 1):
                 await self._mark(n, "skipped" if n > 1 else "failed", error=str(error))
             return await self._end(["cancelled" if self._cancelled else "failed"])
+        self._before = (await self._s.db(self._s.store.full, self.id))["steps"]
         loop = asyncio.get_running_loop()
         self._settled = [loop.create_future() for _ in self._plan.steps]
         # All are called now, in the plan's order: DBOS numbers them by that, and each waits for what it needs.
@@ -111,7 +113,7 @@ class ErrandRun:
 
     async def step(self, n: int) -> str:
         """Step n, from its state in the tables to the end. Its status."""
-        row = await self._s.db(self._s.store.step, self.id, n)
+        row = self._before[n - 1]
         if row["status"] in SETTLED:
             return str(row["status"])
         step, spec = self._plan.steps[n - 1], self._s.registry.get(row["tool"])
@@ -133,7 +135,7 @@ class ErrandRun:
         await self._mark(n, "running")
         artifacts: list[dict[str, Any]] = []
         try:
-            args = arguments(step, spec, await self._results())
+            args = arguments(step, spec, await self._results(references(step, spec)))
             call = self._call(n, spec, args, waited)
             if wish is None:
                 answer = await self._execute(n, spec, args, call)
@@ -241,15 +243,13 @@ class ErrandRun:
         tools = [s["tool"] for s in row["plan"]["steps"]] if row else []
         return [self._s.registry[t].returns for t in tools if t in self._s.registry]
 
-    async def _results(self) -> Callable[[Reference], Any]:
-        own = (await self._s.db(self._s.store.full, self.id))["steps"]
-        earlier = (await self._s.db(self._s.store.full, self._row["previous"] or ""))["steps"]
-
-        def lookup(reference: Reference) -> Any:
-            rows = earlier if reference.previous else own
-            return rows[reference.step - 1]["result"] if reference.step <= len(rows) else None
-
-        return lookup
+    async def _results(self, wanted: list[Reference]) -> Callable[[Reference], Any]:
+        """The results that references stand for, from the tables."""
+        found: dict[tuple[bool, int], Any] = {}
+        for reference in wanted:
+            errand = self._row["previous"] if reference.previous else self.id
+            found[reference.previous, reference.step] = await self._s.db(self._s.store.result, errand, reference.step)
+        return lambda reference: found[reference.previous, reference.step]
 
     async def _mark(self, n: int, status: str, **values: Any) -> str:
         await self._s.tell(lambda: self._s.store.set_step(self.id, n, status=status, **values))

@@ -134,6 +134,13 @@ class Store:
             row = c.execute(sa.select(errands).where(errands.c.id == id)).mappings().first()
             return dict(row) if row else None
 
+    def resting(self, id: str) -> bool:
+        """Whether an errand is finished or waits for an answer."""
+        open_ = sa.exists().where(questions.c.errand == id, questions.c.answer.is_(None))
+        query = sa.select(errands.c.id).where(errands.c.id == id, errands.c.status.in_(FINISHED) | open_)
+        with self.read() as c:
+            return c.execute(query).first() is not None
+
     def full(self, id: str) -> dict[str, list[dict[str, Any]]]:
         """The rows of an errand: "steps", "effects" and the open "questions"."""
         with self.read() as c:
@@ -186,9 +193,10 @@ class Store:
 
     # steps
 
-    def step(self, errand: str, n: int) -> dict[str, Any]:
+    def result(self, errand: str, n: int) -> Any:
+        """The result of a step as JSON; None when there is none."""
         with self.read() as c:
-            return dict(c.execute(sa.select(steps).where(steps.c.errand == errand, steps.c.n == n)).mappings().one())
+            return c.execute(sa.select(steps.c.result).where(steps.c.errand == errand, steps.c.n == n)).scalar()
 
     def set_step(self, errand: str, n: int, event: bool = True, **values: Any) -> None:
         """Change a step and tell it; `values` are columns."""
