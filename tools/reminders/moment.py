@@ -31,7 +31,7 @@ HABITS = {  # minutes after midnight
 }  # fmt: skip
 LATE = ("afternoon", "evening", "tonight", "night", "dinner", "after work", "early evening")
 HABIT = "|".join(sorted(HABITS, key=len, reverse=True))
-FILLER = r"(?:(?:at|on|by|in|around|about|for|from|of|the|this|before|just|right|sharp|come|until|and|day|that|later) )*"
+FILLER = r"(?:(?:at|on|by|in|around|about|for|from|of|the|this|before|just|right|come|until|and|day|that|later) )*"
 AMOUNT = r"(\d+(?:\.\d+)?|an?|half an?|a couple(?: of)?|a few|3 quarters of an|a quarter of an)"
 UNITS = {"second": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86400, "week": 604800, "fortnight": 1209600}
 AFTER = re.compile(
