@@ -75,9 +75,8 @@ def lake(p: Painting, light: str = "day") -> None:
     p.ridge(0.5, 0.03, (46, 92, 70))
     for x, y in p.scatter(40, 0.53, 0.57):
         _fir(p, x, y, 0.1, (28, 70, 54))
-    mirror = p.image.crop((0, 0, p.image.width, round(p.image.height * 0.57))).transpose(
-        Image.Transpose.FLIP_TOP_BOTTOM
-    )
+    upper = p.image.crop((0, 0, p.image.width, round(p.image.height * 0.57)))
+    mirror = upper.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     mirror = mirror.resize((p.image.width, round(p.image.height * 0.43)))
     p._redraw(lambda image: image.paste(mirror, (0, round(image.height * 0.57))))
     p.box((0, 0.57), (1, 1), (30, 84, 120, 90))
@@ -92,8 +91,9 @@ def lake(p: Painting, light: str = "day") -> None:
 def city(p: Painting, light: str = "dusk", old: bool = False) -> None:
     p.sky(*LIGHT[light], bottom=0.9)
     p.glow((0.3, 0.7), 0.4, (90, 50, 30), 0.8)
+    front = (236, 206, 172) if light == "day" else (22, 20, 40)
     for layer in range(3):
-        x, shade = -0.02, _mix(LIGHT[light][1], (22, 20, 40), 0.35 + 0.3 * layer)
+        x, shade = -0.02, _mix(LIGHT[light][1], front, 0.35 + 0.3 * layer)
         while x < 1:
             wide = float(p.random.uniform(0.05, 0.12))
             top = float(p.random.uniform(0.3, 0.62)) + 0.1 * layer
@@ -126,7 +126,9 @@ def night(p: Painting, aurora: bool = False) -> None:
         for n in range(26):
             x = n / 25
             height = 0.32 + 0.12 * float(p.random.random())
-            p.glow((x, 0.32 + 0.1 * ((n % 7) / 7)), height * 0.35, (10, 62, 36) if n % 3 else (34, 22, 56), 0.75)
+            p.glow(
+                (x, 0.32 + 0.1 * ((n % 7) / 7)), height * 0.35, (10, 62, 36) if n % 3 else (34, 22, 56), 0.55 * p.aspect
+            )
     else:
         p.glow((0.76, 0.22), 0.22, (70, 70, 60), 0.8)
         p.disc((0.76, 0.22), 0.07, (246, 240, 220))
