@@ -62,6 +62,7 @@ class ArtifactStore:
         self._index = sqlite3.connect(folder / "index.sqlite", check_same_thread=False, timeout=10)
         with self._lock, self._index as index:
             index.execute("PRAGMA journal_mode = WAL")
+            index.execute("PRAGMA synchronous = NORMAL")
             index.execute("CREATE TABLE IF NOT EXISTS artifact (id TEXT PRIMARY KEY, name TEXT, media_type TEXT,"
                           " bytes INTEGER, digest TEXT, created REAL)")  # fmt: skip
 

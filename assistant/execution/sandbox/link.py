@@ -128,7 +128,7 @@ def readable(options: SandboxOptions) -> list[str]:
     """What every confined process may read: Python and its packages, fonts, time zones, certificates."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     python = [sysconfig.get_path(n) for n in names] + [f"{p}/lib" for p in (sys.prefix, sys.base_prefix)]
-    packages = site.getsitepackages() + ([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])
+    packages = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")] + site.getsitepackages()
     own = [str(ROOT / package) for package in OWN_PACKAGES]
     found = [*own, *python, *packages, *SYSTEM, *map(str, options.module_paths)]
     real = {str(Path(p).resolve()) for p in found if p and Path(p).exists()}
@@ -136,8 +136,9 @@ def readable(options: SandboxOptions) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the service's own environment, where secrets may be."""
-    return {
+    """Nothing of the service's own environment, where secrets may be, but what the interpreter needs to start."""
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    return kept | {
         "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1",
         "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2",
     }  # fmt: skip
