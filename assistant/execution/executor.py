@@ -155,7 +155,10 @@ class Executor:
 
     async def submit(self, request: ErrandRequest) -> ErrandState:
         """Check and start an errand; its state. A known id gives that errand. Raises PlanError."""
-        earlier = await self._db(self.store.recent, 1, request.session, ("done", "failed"))
+        if request.previous is None:
+            earlier = await self._db(self.store.recent, 1, request.session, ("done", "failed"))
+        else:
+            earlier = [request.previous] if request.previous else []
         said = list(request.said or ([request.text] if request.text else []))
         self._check(request, await self._types(earlier), said)
         row = {

@@ -1,0 +1,147 @@
+"""Recordings that wait to be understood, and the recogniser that understands them.
+
+A recording is kept in the data folder until its transcript is committed, so that a restart does not lose a command.
+The recogniser is opened beside the start of the service: typed commands need not wait for its weights.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .command import CommandError
+from .config import Settings
+from .execution.contacts import AddressBook
+from .execution.private import write_private
+from .execution.sandbox import Limits, Sandbox, SandboxError
+from .plugin.registry import Registry
+from .speech.errors import DecoderFailed, ModelUnavailable, SpeechError
+from .speech.types import DecodeLimits, Hints
+
+log = logging.getLogger(__name__)
+
+
+class NotUnderstood(CommandError):
+    """A recording has no trustworthy transcript."""
+
+    title = "The recording could not be understood"
+
+    def __init__(self, error: SpeechError) -> None:
+        super().__init__(str(error))
+        self.status = error.status
+
+
+class Hearing:
+    """The recogniser and the recordings of one assistant. `start` before use, `aclose` after."""
+
+    def __init__(self, settings: Settings, sandbox: Sandbox, registry: Registry, book: AddressBook) -> None:
+        self._settings, self._sandbox, self._registry, self._book = settings, sandbox, registry, book
+        self._folder = settings.home / "recordings"
+        self._opening: asyncio.Task[Any] | None = None
+
+    def start(self) -> None:
+        """Begin to open the recogniser."""
+        self._opening = asyncio.create_task(self._open())
+
+    async def aclose(self) -> None:
+        """Close the recogniser."""
+        if self._opening is None:
+            return
+        if self._opening.done() and self._opening.exception() is None:
+            close = getattr(self._opening.result(), "close", None)
+            if close is not None:
+                await asyncio.to_thread(close)
+            return
+        self._opening.cancel()
+        await asyncio.gather(self._opening, return_exceptions=True)
+
+    @property
+    def engine(self) -> str | None:
+        """Such as "whisper:base" or "pocketsphinx"; None while it opens or when it cannot be opened."""
+        if self._opening is None or not self._opening.done() or self._opening.exception() is not None:
+            return None
+        return str(self._opening.result().engine)
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no recogniser."""
+        if self._opening is None or not self._opening.done() or self._opening.cancelled():
+            return None
+        error = self._opening.exception()
+        return None if error is None else str(error)
+
+    async def recogniser(self) -> Any:
+        """The recogniser, once it is open. Raises NotUnderstood when it cannot be opened."""
+        assert self._opening is not None
+        try:
+            return await asyncio.shield(self._opening)
+        except SpeechError as error:
+            raise NotUnderstood(error) from error
+
+    async def transcribe(self, id: str) -> dict[str, Any]:
+        """The transcript of a kept recording: text, language, confidence, engine. Raises NotUnderstood."""
+        recogniser = await self.recogniser()
+        try:
+            audio = await asyncio.to_thread((self._folder / id).read_bytes)
+            found = await recogniser.transcribe(audio)
+        except FileNotFoundError:
+            raise NotUnderstood(SpeechError("the recording is gone; record it again")) from None
+        except SpeechError as error:
+            self.forget(id)
+            raise NotUnderstood(error) from error
+        return {"text": found.text, "language": found.language, "confidence": round(found.confidence, 3),
+                "engine": found.engine}  # fmt: skip
+
+    def keep(self, id: str, audio: bytes) -> None:
+        """Put a recording aside until it is understood."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self._folder / id, audio)
+
+    def forget(self, id: str) -> None:
+        """Delete a recording."""
+        with contextlib.suppress(OSError):
+            (self._folder / id).unlink()
+
+    async def _open(self) -> Any:
+        from .speech import open_recogniser
+
+        try:
+            return await asyncio.to_thread(open_recogniser, self._settings, self.hints(), self.decode)
+        except SpeechError as error:
+            log.warning("no recogniser: %s", error)
+            raise
+        except Exception as error:
+            log.exception("opening the recogniser")
+            raise ModelUnavailable(f"the recogniser cannot be opened ({type(error).__name__}: {error})") from error
+
+    def decode(self, target: str, payload: bytes, limits: DecodeLimits) -> bytes:
+        """Runs the decoder of recordings, which are hostile input, in the sandbox. Raises DecoderFailed."""
+        confined = Limits(wall_s=limits.wall_seconds, cpu_s=limits.cpu_seconds, memory_bytes=limits.memory_bytes)
+        try:
+            return self._sandbox.run_sync(target, payload, confined)
+        except SandboxError as error:
+            raise DecoderFailed(str(error)) from error
+
+    def hints(self) -> Hints:
+        """What the user is likely to say, from contacts, albums and tools."""
+        people = self._book.people
+        names = [n for p in people for n in (p.name, p.given, *p.names, *p.groups) if n]
+        specs = list(self._registry.values())
+        words = [c.replace("_", " ") for s in specs for p in s.parameters for c in (p.type.item or p.type).choices]
+        return Hints(
+            contacts=tuple(dict.fromkeys(names)), albums=tuple(dict.fromkeys(_albums(self._settings.photos))),
+            examples=tuple(e for s in specs for e in s.examples), vocabulary=tuple(dict.fromkeys(words)),
+        )  # fmt: skip
+
+
+def _albums(folders: Iterable[Path]) -> list[str]:
+    """The names of the folders in the photo library, which are its albums."""
+    found: list[str] = []
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            found += [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return found[:500]

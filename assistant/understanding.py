@@ -1,0 +1,234 @@
+"""From a command's words to a plan that the executor has, or to the question or refusal that comes instead.
+
+The plan is complete before anything runs, and nothing that a tool returned comes near the planner. What the user said
+is put down here and not taken from the planner, so that the check of a plan's words and references holds against a
+planner that goes astray.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import metrics
+from .command import ASKING, SUBMITTED, CommandError, command, planned_json, planned_of
+from .execution.answers import NO, YES, understand
+from .execution.contacts import simple
+from .execution.errand import FINISHED, AnswerError, ErrandRequest
+from .execution.words import join
+from .planning.planned import Earlier, Planned, PlanningError, Question
+from .plugin.plan import PlanError, check
+from .plugin.signature import Type
+from .telemetry import span
+
+if TYPE_CHECKING:
+    from .assistant import Assistant
+
+CORRECTION = re.compile(r"\s*(no|nope|actually|wait|sorry|not)\b[\s,.:;–-]+\S", re.IGNORECASE)
+TURN_S = 60.0  # a command waits so long for the one before it in its session
+EXAMPLES = 3
+
+
+class PlanRefused(CommandError):
+    """The planner's plan does not hold."""
+
+    title = "This could not be planned"
+
+
+class Understanding:
+    """Part of an assistant: hears, plans and submits one command at a time."""
+
+    def __init__(self, assistant: Assistant) -> None:
+        self._a = assistant
+
+    async def hear(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with the transcript of its recording. Raises CommandError."""
+        begun = time.perf_counter()
+        with span("speech", command=row["id"]):
+            transcript = await self._a.hearing.transcribe(row["id"])
+        seconds = time.perf_counter() - begun
+        metrics.STAGE.labels("speech").observe(seconds)
+        timings = {**row["timings"], "speech_ms": round(seconds * 1000, 1)}
+        told = ("transcript", transcript)
+        await self._a._update(row["id"], told, transcript=transcript, text=transcript["text"], timings=timings)
+        self._a.hearing.forget(row["id"])
+        return {**row, "transcript": transcript, "text": transcript["text"], "timings": timings}
+
+    async def plan(self, row: dict[str, Any]) -> bool:
+        """Plan a command; whether its plan is to be submitted now. Raises CommandError."""
+        if (await self._a._db(self._a.commands.get, row["id"]))["status"] != "running":
+            return False  # cancelled while it waited
+        last = await self._last(row)
+        if last is not None and await self._answers(row, last):
+            return False
+        corrects = last is not None and last["question"] is not None and CORRECTION.match(row["text"]) is not None
+        if corrects and last is not None and last["question"]["kind"] == "confirm":
+            await self._a.cancel(last["id"])  # "no, to Priya": the message that was asked about does not leave
+            last["results"] = True
+        earlier = self._earlier(last)
+        begun = time.perf_counter()
+        with span("plan", command=row["id"]):
+            planned = await self._planned(row["text"], earlier)
+        seconds = time.perf_counter() - begun
+        metrics.STAGE.labels("plan").observe(seconds)
+        if planned.refused and last is not None and await self._completes(row, last):
+            return False
+        timings = {**row["timings"], "plan_ms": round(seconds * 1000, 1)}
+        previous = last["id"] if last is not None and last["results"] else None
+        return await self._settle(row["id"], planned, row["plan_only"], timings=timings, previous=previous)
+
+    async def submit(self, row: dict[str, Any]) -> None:
+        """Give a row's plan to the executor. Raises CommandError."""
+        planned = planned_of(row)
+        assert planned is not None
+        request = ErrandRequest(planned.plan, text=row["text"], session=row["session"], approve=row["approve"],
+                                said=planned.said, id=row["id"], previous=row["previous"] or "")  # fmt: skip
+        try:
+            await self._a.executor.submit(request)
+        except PlanError as error:
+            raise PlanRefused(f"the plan does not hold: {error}; say it in other words") from error
+
+    async def answer(self, row: dict[str, Any], *, confirm: bool | None, choice: int | None, text: str | None) -> None:
+        """The answer to a question that was asked before the errand began. Raises AnswerError."""
+        planned, answers = planned_of(row), tuple(row["planned"]["answers"])
+        assert planned is not None and planned.question is not None
+        asked = planned.question
+        given = understand(asked.kind, asked.choices, confirm=confirm, choice=choice, text=text)
+        if asked.kind == "confirm":
+            if not given["confirm"]:
+                told = (("reply", {"text": "Cancelled."}), ("status", {"status": "cancelled"}))
+                if not await self._a._update(row["id"], *told, expect=ASKING, status="cancelled", reply="Cancelled."):
+                    raise AnswerError("the question was answered already")
+                return
+            planned = replace(planned, question=None)
+        else:
+            try:
+                completed = await self._a._in_planner(self._a.planner.complete, planned, given["text"])
+            except PlanningError as error:
+                raise AnswerError(str(error)) from error
+            planned = self._own(completed, (*planned.said, given["text"]), planned.previous)
+            answers = (*answers, given["text"])
+        if not await self._a._update(row["id"], expect=ASKING, status="running"):
+            raise AnswerError("the question was answered already")
+        if await self._settle(row["id"], planned, row["plan_only"], answers):
+            self._a._begin(await self._a._db(self._a.commands.get, row["id"]))
+
+    # within
+
+    async def _settle(
+        self, id: str, planned: Planned, plan_only: bool, answers: tuple[str, ...] = (), **values: Any
+    ) -> bool:
+        """Keep what was planned and what follows from it; whether the plan is to be submitted."""
+        status = SUBMITTED
+        told: list[tuple[str, dict[str, Any]]] = []
+        if planned.refused:
+            status, values["reply"] = "refused", self.refusal()
+        elif planned.question is not None and not (plan_only and planned.question.kind == "confirm"):
+            status = "needs_confirmation" if planned.question.kind == "confirm" else "needs_answer"
+        elif plan_only:
+            status = "planned"
+        if not planned.refused:
+            told.append(("plan", {**planned.plan.to_json(), "hash": planned.plan.hash}))
+        if status in ASKING and planned.question is not None:
+            asked = planned.question
+            told.append(("question", {"kind": asked.kind, "text": asked.text, "choices": list(asked.choices)}))
+        if "reply" in values:
+            told.append(("reply", {"text": values["reply"]}))
+        if status != SUBMITTED:
+            told.append(("status", {"status": status}))
+        if status in ("refused", "planned"):
+            metrics.ENDED.labels(status).inc()
+        kept = {"status": status, "planned": planned_json(planned, answers), **values}
+        return await self._a._update(id, *told, expect=("running",), **kept) and status == SUBMITTED
+
+    async def _planned(self, text: str, earlier: Earlier | None) -> Planned:
+        history = [earlier] if earlier else []
+        try:
+            planned = await self._a._in_planner(self._a.planner.plan, text, history)
+        except PlanningError as error:
+            raise PlanRefused(str(error)) from error
+        said = (text, *((earlier.text, *earlier.answers) if earlier else ()))
+        return self._own(planned, said, earlier.results if earlier else ())
+
+    def _own(self, planned: Planned, said: tuple[str, ...], previous: tuple[Type, ...]) -> Planned:
+        """The planner's answer with what only we may say. Raises PlanRefused for a plan that could not run."""
+        planned = replace(planned, said=said, previous=previous)
+        if planned.refused or not planned.plan.steps:
+            return replace(planned, refused=True)
+        if not planned.gaps:
+            try:
+                check(planned.plan, self._a.registry, previous=previous, said=said)
+            except PlanError as error:
+                raise PlanRefused(f"the plan does not hold: {error}; say it in other words") from error
+            if planned.question is not None and planned.question.kind != "confirm":
+                return replace(planned, question=None)
+        elif planned.question is None:
+            name = planned.gaps[0][1]
+            return replace(planned, question=Question("missing", f"What is the {name.replace('_', ' ')}?"))
+        return planned
+
+    async def _last(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        """The command before this one in its session: id, text, answers, plan, question, whether it has results."""
+        before = await self._a._db(self._a.commands.last, row["session"], row["created"])
+        if before is None:
+            return None
+        now = await self._a.rest(before["id"], TURN_S)
+        before = await self._a._db(self._a.commands.get, before["id"])
+        if not now.plan.steps:
+            return None
+        began = before["status"] == SUBMITTED
+        return {
+            "id": before["id"], "text": before["text"], "plan": now.plan, "question": now.question,
+            "answers": tuple(before["planned"]["answers"]), "results": began and now.status in FINISHED,
+        }  # fmt: skip
+
+    def _earlier(self, last: dict[str, Any] | None) -> Earlier | None:
+        if last is None:
+            return None
+        tools = self._a.registry
+        types = tuple(tools[s.tool].returns for s in last["plan"].steps if s.tool in tools) if last["results"] else ()
+        return Earlier(last["text"], last["plan"], types, last["answers"])
+
+    async def _answers(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
+        """Whether the words are plainly the answer to the open question; then they have been given as such."""
+        asked = last["question"]
+        if asked is None:
+            return False
+        if asked["kind"] == "confirm":
+            return simple(row["text"]) in YES | NO and await self._give(row, last)
+        if asked["kind"] == "choose":
+            try:
+                given = understand("choose", asked["choices"], confirm=None, choice=None, text=row["text"])
+            except AnswerError:
+                return False
+            return "choice" in given and await self._give(row, last)
+        return False
+
+    async def _completes(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
+        """Whether words that are no errand by themselves answer the open question; then they have been given."""
+        asked = last["question"]
+        return asked is not None and asked["kind"] in ("missing", "choose") and await self._give(row, last)
+
+    async def _give(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
+        try:
+            await self._a.answer(last["id"], text=row["text"], wait=0)
+        except AnswerError:
+            return False
+        await self._a._update(row["id"], expect=("running",), status="continued", continues=last["id"])
+        return True
+
+    def refusal(self) -> str:
+        """What the assistant can do, from the installed tools, in a sentence or two."""
+        tools = self._a.registry
+        plugins = list(dict.fromkeys(spec.plugin for spec in tools.values()))
+        if not plugins:
+            return "I cannot do anything yet: no tools are installed."
+        examples = [spec.examples[0] for spec in tools.values() if spec.examples][:: max(1, len(tools) // EXAMPLES)]
+        areas = join([{"gif": "GIFs"}.get(p, p) for p in plugins[:12]])
+        such = f" Say, for example, {join([f'“{e}”' for e in examples[:EXAMPLES]])}." if examples else ""
+        return f"I cannot help with that. I can help with {areas}.{such}"
+
+
+__all__ = ["PlanRefused", "Understanding", "command"]
