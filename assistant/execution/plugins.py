@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import re
 import stat
@@ -46,14 +47,22 @@ class Grants:
 
     def approve(self, plugin: Plugin) -> None:
         """Keep the user's approval of the manifest as it is now."""
+        self._keep(plugin, "manifest", plugin.manifest.hash)
+
+    def keep_secret(self, plugin: Plugin, name: str, value: str) -> None:
+        """Keep one of the plugin's declared secrets; value: printable, on one line."""
+        self._keep(plugin, name, value)
+
+    def _keep(self, plugin: Plugin, key: str, value: str) -> None:
+        """Write `key = value` into the plugin's section; the rest of the file stays as it is."""
         file = self._settings.home / FILE
         text = file.read_text("utf-8") if file.exists() else ""
-        line, head = f'manifest = "{plugin.manifest.hash}"', f"[{plugin.name}]"
+        line, head = f"{key} = {json.dumps(value)}", f"[{plugin.name}]"
         section = re.search(rf"(?ms)^\[{re.escape(plugin.name)}\]\s*$.*?(?=^\[|\Z)", text)
         if section is None:
             text = f"{text.rstrip()}\n\n{head}\n{line}\n".lstrip()
         else:
-            kept = re.sub(r"(?m)^manifest\s*=.*\n?", "", section[0])
+            kept = re.sub(rf"(?m)^{key}\s*=.*\n?", "", section[0])
             text = text[: section.start()] + kept.replace(head, f"{head}\n{line}", 1) + text[section.end() :]
         draft = file.with_suffix(".new")
         write_private(draft, text.encode())

@@ -31,6 +31,16 @@ def probe(payload: bytes) -> bytes:
     return protocol.dump({"escapes": escapes, "uid": os.geteuid()})
 
 
+def echo(payload: bytes) -> bytes:
+    """The shortest call."""
+    return payload
+
+
+def count(payload: bytes) -> bytes:
+    """How many entries a folder has, when it was granted and can be read."""
+    return str(sum(1 for _ in os.scandir(payload.decode()))).encode()
+
+
 def _fork() -> None:
     if os.fork() == 0:
         os._exit(0)
