@@ -43,7 +43,7 @@ class Painting:
         colors = np.stack([np.interp(at, range(len(stops)), [s[c] for s in stops]) for c in range(3)], 1)
         colors = colors[:, None, :] + self.random.normal(0, 0.8, (rows, 1, 3))  # against bands
         strip = Image.fromarray(np.clip(colors, 0, 255).astype(np.uint8))
-        self._redraw(lambda image: image.paste(strip.resize((image.width, rows)), (0, 0)))
+        self._redraw(lambda image: image.paste(strip.resize((image.width, rows), Image.Resampling.NEAREST), (0, 0)))
 
     def _redraw(self, change: Any) -> None:
         change(self.image)
@@ -76,13 +76,19 @@ class Painting:
 
     def glow(self, center: Point, radius: float, color: Color, strength: float = 1.0) -> None:
         """Light that fades outwards, added to what is there."""
-        height, width = 135, round(135 * self.aspect)
-        y, x = np.mgrid[0:height, 0:width]
-        distance = np.hypot(x / height - center[0] * self.aspect, y / height - center[1])
-        light = np.exp(-((distance / radius) ** 2)) * strength
+        (x, y), reach = self.xy(center), self.length(2.2 * radius)
+        box = (max(0, round(x - reach)), max(0, round(y - reach)),
+               min(self.image.width, round(x + reach)), min(self.image.height, round(y + reach)))  # fmt: skip
+        width, height = box[2] - box[0], box[3] - box[1]
+        if width < 1 or height < 1:
+            return
+        across, down = (np.linspace(box[i], box[i + 2], max(2, size // 16)) for i, size in ((0, width), (1, height)))
+        distance = np.hypot(across[None, :] - x, down[:, None] - y) / self.length(radius)
+        light = np.exp(-(distance**2)) * strength
         layer = Image.fromarray(np.clip(light[..., None] * np.array(color), 0, 255).astype(np.uint8))
-        layer = layer.resize(self.image.size, Image.Resampling.BICUBIC)
-        self._redraw(lambda image: image.paste(ImageChops.add(image, layer)))
+        layer = layer.resize((width, height), Image.Resampling.BILINEAR)
+        lit = ImageChops.add(self.image.crop(box), layer)
+        self._redraw(lambda image: image.paste(lit, box[:2]))
 
     def ridge(
         self, base: float, rough: float, color: Color, octaves: int = 6, fade: Color | None = None
@@ -110,10 +116,10 @@ class Painting:
 
     def finish(self, grain: float = 2.2, vignette: float = 0.16) -> Image.Image:
         """The picture at its final size, with the grain of a sensor and slightly darker corners."""
-        small = self.image.reduce(SCALE)
-        pixels = np.asarray(small, np.float32)
+        pixels = np.asarray(self.image.reduce(SCALE), np.float32)
         height, width, _ = pixels.shape
-        y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]
-        shade = 1 - vignette * ((x * x + y * y) / 2) ** 1.5
-        noise = grain * self.random.standard_normal((height, width, 1), np.float32)
-        return Image.fromarray(np.clip(pixels * shade[..., None] + noise, 0, 255).astype(np.uint8))
+        y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in (height, width))
+        distance = (x[None, :] ** 2 + y[:, None] ** 2) / 2
+        shade = 1 - vignette * distance * np.sqrt(distance)
+        noise = grain * self.random.standard_normal((height, width), np.float32)
+        return Image.fromarray(np.clip(pixels * shade[..., None] + noise[..., None], 0, 255).astype(np.uint8))

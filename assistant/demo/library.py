@@ -51,7 +51,7 @@ def _photo(folder: Path, shot: Shot, now: dt.datetime, seed: int) -> Path:
     if shot.turned in TURNED:
         picture = picture.transpose(TURNED[shot.turned])
     day = (now - dt.timedelta(days=shot.days)).date()
-    wall = dt.datetime.combine(day, dt.time()) + dt.timedelta(hours=shot.hour, seconds=(seed * 7) % 50)
+    wall = dt.datetime.combine(day, dt.time()) + dt.timedelta(hours=shot.hour, seconds=len(shot.title) * 7 % 50)
     taken = wall.replace(tzinfo=ZoneInfo(shot.zone))
     if taken > now:  # this morning's photos, drawn at night
         taken = now.astimezone(ZoneInfo(shot.zone)) - dt.timedelta(minutes=20 + 5 * (seed % 7))
