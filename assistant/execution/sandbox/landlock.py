@@ -17,6 +17,7 @@ from .libc import PR_SET_NO_NEW_PRIVS, prctl, syscall
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
+_NO_LOG = 1  # refusals are not audited: hostile code could fill the log with them
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << n for n in range(6))
 MAKE_DIR, MAKE_REG, REFER, TRUNCATE = 1 << 7, 1 << 8, 1 << 13, 1 << 14
@@ -63,7 +64,7 @@ def restrict(read: Iterable[Path | str | int], write: Iterable[Path | str | int]
         for path in write:
             _allow(ruleset, path, WRITE & handled)
         prctl(PR_SET_NO_NEW_PRIVS, 1)
-        syscall(_RESTRICT_SELF, ruleset, 0)
+        syscall(_RESTRICT_SELF, ruleset, _NO_LOG if version >= 7 else 0)
     finally:
         os.close(ruleset)
 

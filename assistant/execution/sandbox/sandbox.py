@@ -42,7 +42,7 @@ PROBE = "assistant.execution.sandbox.probe:probe"
 
 
 class Sandbox:
-    """Runs tools in confined processes. `start` before use, `close` after; also a context manager."""
+    """Runs tools in confined processes. `start` before use, `close` once after; also a context manager."""
 
     def __init__(self, options: SandboxOptions) -> None:
         self.options = options
@@ -57,7 +57,6 @@ class Sandbox:
 
     def start(self) -> SandboxState:
         """Start the zygote and really run a confined process. Raises SandboxUnavailable when none can run."""
-        self._closed = False
         self._zygote()
         return self.probe()
 

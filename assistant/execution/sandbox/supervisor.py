@@ -70,6 +70,8 @@ class Supervisor:
         try:
             self._loop()
         finally:
+            if self._end is None:
+                self._kill()
             self.channel.close()
             self.status.close()
             os.close(self.output)

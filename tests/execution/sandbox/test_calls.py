@@ -194,6 +194,35 @@ def test_asynchronous_calls_at_once(sandbox):
     assert results[-1] == b"ba"
 
 
+def test_nothing_is_left_open(sandbox):
+    """No descriptors here or in the zygote, whether calls succeed or not."""
+
+    def descriptors():
+        return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (os.getpid(), sandbox._link.process.pid)]
+
+    def use():
+        sandbox.call_sync(call("order", {"drink": "tea"}, hosts=("localhost:1",)))
+        with pytest.raises(ToolFailed):
+            sandbox.call_sync(call("fail", {"text": "no"}, hosts=("localhost:1",)))
+        time.sleep(0.05)
+
+    use()
+    before = descriptors()
+    for _ in range(5):
+        use()
+    assert descriptors() == before
+
+
+def test_progress_callback_that_raises_ends_the_call(sandbox):
+    def progress(fraction, text):
+        raise RuntimeError("the caller's own mistake")
+
+    with pytest.raises(RuntimeError, match="own mistake"):
+        sandbox.call_sync(call("count_slowly", {"steps": 2, "seconds": 30}), progress)
+    time.sleep(0.2)
+    assert len(children(sandbox._link.process.pid)) == 1
+
+
 def test_cancelled_task_kills_the_process(sandbox):
     async def main():
         task = asyncio.create_task(sandbox.call(call("count_slowly", {"steps": 1, "seconds": 50})))
