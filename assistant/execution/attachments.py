@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
+import secrets
 import stat
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,9 +72,10 @@ class Attachments:
     def _keep(self, digest: str, data: bytes) -> None:
         target = self._folder / digest
         if target.exists():
+            os.utime(target)  # young again: `purge` leaves it alone until the journal names it
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._folder / f".{digest}.{os.getpid()}"
+        draft = self._folder / f".{digest}.{secrets.token_hex(4)}"
         write_private(draft, data, 0o400)
         draft.replace(target)
 
@@ -81,9 +84,10 @@ class Attachments:
         copy = self._folder / entry["sha256"]
         return Attached(entry["name"], entry["media_type"], entry["bytes"], entry["sha256"], copy)
 
-    def purge(self, keep: set[str]) -> int:
-        """Delete the copies that no effect names any more; how many."""
-        gone = [f for f in self._folder.glob("*") if f.name not in keep] if self._folder.exists() else []
+    def purge(self, keep: set[str], older_than_s: float = 3600.0) -> int:
+        """Delete the copies that no effect names and that are not just being made for one; how many."""
+        young = time.time() - older_than_s
+        gone = [f for f in self._folder.glob("*") if f.name not in keep and f.stat().st_mtime < young]
         for file in gone:
             file.unlink(missing_ok=True)
         return len(gone)

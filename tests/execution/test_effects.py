@@ -283,7 +283,7 @@ async def test_position_is_taken_out(folder, errand_sandbox):
 async def test_reminders_are_raised_once(folder, errand_sandbox):
     async with kit.executor_in(folder, errand_sandbox) as executor:
         state = await carry_out(executor, ("reminders.add", {"text": "call Ben", "when": "tomorrow at 9"}))
-        assert state.status == "done" and "I will remind you tomorrow at 09:00: “call Ben”." == state.reply
+        assert state.status == "done" and state.reply == "I will remind you tomorrow at 09:00: “call Ben”."
         now = dt.datetime.now(dt.UTC)
         assert await executor.raise_reminders(now) == []
         later = now + dt.timedelta(days=2)

@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import os
 
 import pytest
 
@@ -227,6 +228,7 @@ async def test_purge(executor, folder):
     state = await carry_out(executor, DRAW, SEND, approve=True)
     copies = list((folder / "home" / "attachments").iterdir())
     assert len(copies) == 1
+    os.utime(copies[0], (0, 0))
     assert await executor.purge(dt.datetime.now(dt.UTC)) == 1
     with pytest.raises(UnknownErrand):
         await executor.state(state.id)

@@ -1,7 +1,8 @@
-"""Tools for errands in tests: they make files, count, wait and fail. Every call leaves a line in the plugin's folder."""
+"""Tools for errands in tests: they make files, wait and fail. A call leaves a line in the plugin's folder."""
 
 import os
 import time
+from pathlib import Path
 from typing import Literal
 
 from assistant.plugin import AddNote, File, Image, Photo, Send, Spoken, context, tool
@@ -25,9 +26,8 @@ def nothing() -> str:
 def picture(name: Spoken) -> Image:
     """Draw a picture."""
     _note(f"picture {name}")
-    with open(f"{name}.png", "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n" + name.encode() * 100)
-    return Image(path=f"{name}.png", name=f"{name}.png", media_type="image/png")
+    Path(f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode() * 100)
+    return Image(path=Path(f"{name}.png"), name=f"{name}.png", media_type="image/png")
 
 
 @tool(effect="create")
@@ -37,13 +37,12 @@ def pictures(count: int) -> list[Image]:
 
 
 @tool(effect="create")
-def bind(files: list[File], about: Spoken = Spoken("bound"), kind: Literal["thick", "thin"] = "thin") -> File:
+def bind(files: list[File], about: Spoken | None = None, kind: Literal["thick", "thin"] = "thin") -> File:
     """Bind files together."""
     _note(f"bind {len(files)}")
-    data = b"".join(open(f.path, "rb").read() for f in files)
-    with open("book.txt", "w") as out:
-        out.write(f"{about} {kind} {len(files)} {len(data)}")
-    return File(path="book.txt", name="book.txt", media_type="text/plain")
+    data = b"".join(f.path.read_bytes() for f in files)
+    Path("book.txt").write_text(f"{about} {kind} {len(files)} {len(data)}")
+    return File(path=Path("book.txt"), name="book.txt", media_type="text/plain")
 
 
 @tool(effect="create")
@@ -54,9 +53,8 @@ def slow(seconds: float, files: list[File] = []) -> File:  # noqa: B006
         time.sleep(0.02)
         context().progress(i / (seconds * 50), "waiting")
     _note("slow ends")
-    with open("slow.txt", "w") as out:
-        out.write("slow")
-    return File(path="slow.txt", name="slow.txt", media_type="text/plain")
+    Path("slow.txt").write_text("slow")
+    return File(path=Path("slow.txt"), name="slow.txt", media_type="text/plain")
 
 
 @tool
