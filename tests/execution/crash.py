@@ -64,7 +64,7 @@ class Report:
 
 
 class Campaign:
-    """Errands in one data folder that go through any number of kills. office: the SMTP server, or None for the outbox."""
+    """Errands in one data folder that go through any number of kills. office: SMTP server; None for the outbox."""
 
     def __init__(self, office: PostOffice | None = None, database_url: str | None = None):
         self.folder = kit.public_folder()

@@ -1,4 +1,4 @@
-"""kill -9: nothing is sent twice, nothing is lost, what cannot be known is said. The long campaign is in benchmarks/."""
+"""kill -9: nothing is sent twice, nothing is lost, what cannot be known is said. A longer campaign: benchmarks/."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
