@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh
 
+from . import kernels
 from .attention import cached_attention, causal_mask
 from .config import ModelConfig
 from .mesh import sharding
@@ -30,18 +31,38 @@ def allocate(config: ModelConfig, slots: int, length: int, dtype: Any = jnp.floa
 
 
 def attend_rows(
-    cache: Cache, config: ModelConfig, slots: Array, starts: Array, counts: Array, size: int, whole: bool
+    cache: Cache,
+    config: ModelConfig,
+    slots: Array,
+    starts: Array,
+    counts: Array,
+    size: int,
+    *,
+    whole: bool = False,
+    kernel: bool = False,
 ) -> tuple[Attend, Cache]:
     """The `attend` callback of a step that feeds `size` tokens to each of R rows, and the cache that it updates.
 
     Row r writes to slot `slots[r]` from position `starts[r]` on; of its tokens the first `counts[r]` are real. With
-    `whole`, row r is slot r and no rows are gathered (required when slots are sharded).
+    `whole`, row r is slot r and no rows are gathered (required when slots are sharded). `kernel` takes the CPU kernel.
     """
+    updated = list(cache)
+
+    def attend_kernel(layer: int, q: Array, k: Array, v: Array) -> Array:
+        old_k, old_v = updated[layer]
+        window, softcap = config.windows[layer], config.attention_softcap
+        out, new_k, new_v = kernels.attend(
+            q, k, v, old_k, old_v, slots, starts, counts, scale=config.scale, softcap=softcap, window=window
+        )
+        updated[layer] = new_k, new_v
+        return out
+
+    if kernel:
+        return attend_kernel, updated
     length = cache[0][0].shape[2]
     queries = starts[:, None] + jnp.arange(size)
     keys = jnp.broadcast_to(jnp.arange(length), (starts.shape[0], length))
     written = (keys < (starts + counts)[:, None])[:, None, :, None]
-    updated = list(cache)
 
     def attend(layer: int, q: Array, k: Array, v: Array) -> Array:
         old_k, old_v = updated[layer]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,15 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from . import weights
+from . import kernels, weights
 from .config import ModelConfig
 from .grammar import Grammars
 from .mesh import repeat_kv_heads
 from .model import Params
+from .packed import pack
 from .tokenizer import Tokenizer
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -48,16 +52,26 @@ class Model:
 def load(path_or_hub_id: str | Path, *, mesh: Mesh | None = None, dtype: Any = None) -> Model:
     """Open a checkpoint folder, or download a hub id such as `Qwen/Qwen3-0.6B`.
 
-    `dtype` defaults to float32 on CPU (where XLA's bfloat16 is ten times slower) and bfloat16 elsewhere. Raises
-    `UnsupportedModel`, `BadCheckpoint` or `FileNotFoundError`, each saying what is wrong.
+    `dtype` is "float32", "bfloat16" or "int8" (weights only, a scale per output); by default float32 on CPU and
+    bfloat16 elsewhere. On one CPU device, bfloat16 and int8 go through the project's kernels; where these cannot be
+    built, float32 is used. Raises `UnsupportedModel`, `BadCheckpoint` or `FileNotFoundError` with what is wrong.
     """
     folder = weights.find(path_or_hub_id)
     config = ModelConfig.load(folder)
-    dtype = dtype or (jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
-    params = weights.load_params(folder, config, dtype, mesh)
+    cpu = jax.default_backend() == "cpu"
+    kind = jnp.dtype(dtype).name if dtype is not None else "float32" if cpu else "bfloat16"
+    if kind not in ("float32", "bfloat16", "int8"):
+        raise ValueError(f"dtype is {dtype}; it must be float32, bfloat16 or int8")
+    packed = kind != "float32" and mesh is None and kernels.available()
+    if kind == "int8" and not packed:
+        _log.warning("int8 weights need the CPU kernels and a single CPU device; serving without quantisation")
+    wide = jnp.float32 if kind == "float32" or (cpu and mesh is None) else jnp.bfloat16
+    params = weights.load_params(folder, config, wide, mesh)
+    if packed:
+        params = pack(params, kind)
     config, _ = repeat_kv_heads(config, mesh)
     tokenizer = Tokenizer(folder) if (folder / "tokenizer.json").exists() else None
-    return Model(config, params, tokenizer, _stop_tokens(folder, config, tokenizer), mesh, dtype, folder.name)
+    return Model(config, params, tokenizer, _stop_tokens(folder, config, tokenizer), mesh, wide, folder.name)
 
 
 def _stop_tokens(folder: Path, config: ModelConfig, tokenizer: Tokenizer | None) -> frozenset[int]:

@@ -17,6 +17,7 @@ from jax import Array
 
 from . import attention
 from .config import ModelConfig
+from .packed import multiply, rows
 
 Params = dict[str, Any]
 Attend = Callable[[int, Array, Array, Array], Array]
@@ -100,7 +101,7 @@ def forward(params: Params, config: ModelConfig, tokens: Array, positions: Array
 
     Batch and time are one axis except in `attend`: XLA differentiates two-dimensional products several times faster.
     """
-    x = params["embed"][tokens.reshape(-1)]  # [B * T, hidden]
+    x = rows(params["embed"], tokens.reshape(-1))  # [B * T, hidden]
     if config.embed_scale != 1.0:
         x = x * jnp.asarray(config.embed_scale, x.dtype)
     ropes = {config.layer_rope(i) for i in range(config.num_layers)}
@@ -116,8 +117,7 @@ def forward(params: Params, config: ModelConfig, tokens: Array, positions: Array
 def logits(params: Params, config: ModelConfig, hidden: Array) -> Array:
     """`hidden[B, T, hidden]` → `[B, T, vocab]` float32."""
     head = params["embed"] if config.tied else params["head"]
-    flat = hidden.reshape(-1, config.hidden_size).astype(head.dtype)
-    out = jnp.einsum("td,vd->tv", flat, head, preferred_element_type=jnp.float32)
+    out = multiply(hidden.reshape(-1, config.hidden_size), head, transposed=True)
     out = out.reshape(*hidden.shape[:-1], -1)
     if config.logit_softcap is not None:
         out = jnp.tanh(out / config.logit_softcap) * config.logit_softcap
@@ -132,18 +132,30 @@ def rms_norm(x: Array, weight: Array, config: ModelConfig) -> Array:
 
 
 def linear(layer: dict[str, Any], key: str, x: Array) -> Array:
-    """`x @ layer[key]` plus its bias where there is one."""
-    out = x @ layer[key]
+    """`x[N, in] @ layer[key]` plus its bias where there is one."""
+    out = multiply(x, layer[key])
     bias = layer.get(f"{key}_bias")
     return out if bias is None else out + bias
+
+
+def linears(layer: dict[str, Any], keys: tuple[str, ...], x: Array, widths: tuple[int, ...]) -> list[Array]:
+    """Several projections of the same x, of the given widths; packed parameters hold them as one matrix."""
+    fused = "_".join(keys)
+    if fused not in layer:
+        return [linear(layer, key, x) for key in keys]
+    ends = [sum(widths[: i + 1]) for i in range(len(widths))]
+    return jnp.split(linear(layer, fused, x), ends[:-1], axis=-1)
 
 
 def _attention(layer: dict[str, Any], config: ModelConfig, x: Array, i: int, rotations: dict, attend: Attend) -> Array:
     rotation = rotations[config.layer_rope(i)]
     batch, length = rotation[0].shape[:2]
 
-    def heads(key: str) -> Array:  # [B * T, hidden] → [B, T, heads, head_dim]
-        y = linear(layer, key, x).reshape(-1, config.head_dim)
+    widths = tuple(heads * config.head_dim for heads in (config.num_heads, config.num_kv_heads, config.num_kv_heads))
+    projected = dict(zip("qkv", linears(layer, ("q", "k", "v"), x, widths), strict=True))
+
+    def heads(key: str) -> Array:  # [B * T, width] → [B, T, heads, head_dim]
+        y = projected[key].reshape(-1, config.head_dim)
         if config.qk_norm and key != "v":
             y = rms_norm(y, layer[f"{key}_norm"], config)
         return y.reshape(batch, length, -1, config.head_dim)
@@ -153,6 +165,6 @@ def _attention(layer: dict[str, Any], config: ModelConfig, x: Array, i: int, rot
 
 
 def _mlp(layer: dict[str, Any], config: ModelConfig, x: Array) -> Array:
-    gate = linear(layer, "gate", x)
+    gate, up = linears(layer, ("gate", "up"), x, (config.intermediate_size,) * 2)
     gate = jax.nn.silu(gate) if config.activation == "silu" else jax.nn.gelu(gate, approximate=True)
-    return linear(layer, "down", gate * linear(layer, "up", x))
+    return linear(layer, "down", gate * up)

@@ -19,6 +19,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from . import cache as kv
+from . import kernels
 from .attention import attention, causal_mask
 from .config import ModelConfig
 from .mesh import replicated
@@ -95,7 +96,8 @@ class Runner:
         self.slots, self.length = slots, length
         self._cache = kv.allocate(config, slots, length + margin, cache_dtype, mesh)
         self._stored: dict[str, kv.Cache] = {}
-        self._step, self._embed = _compiled(config, mesh)
+        kernel = mesh is None and cache_dtype == jnp.float32 and config.head_dim % 16 == 0 and kernels.available()
+        self._step, self._embed = _compiled(config, mesh, kernel)
 
     def step(self, batch: Batch, scored: bool = False) -> Chosen:
         """Feed a batch, update the cache and choose the rows' next tokens."""
@@ -140,9 +142,9 @@ class Runner:
 
 
 @lru_cache(maxsize=8)
-def _compiled(config: ModelConfig, mesh: Mesh | None) -> tuple[Callable, Callable]:
+def _compiled(config: ModelConfig, mesh: Mesh | None, kernel: bool) -> tuple[Callable, Callable]:
     """The step and the embedding; engines of the same model share what has been compiled."""
-    step = jax.jit(partial(_step, config, mesh), static_argnames=("whole", "scored"), donate_argnums=1)
+    step = jax.jit(partial(_step, config, mesh, kernel), static_argnames=("whole", "scored"), donate_argnums=1)
     return step, jax.jit(partial(_embed, config))
 
 
@@ -157,6 +159,7 @@ def _copy_within(cache: kv.Cache, source: Array, slot: Array) -> kv.Cache:
 def _step(
     config: ModelConfig,
     mesh: Mesh | None,
+    kernel: bool,
     params: Params,
     cache: kv.Cache,
     ints: Array,
@@ -170,7 +173,7 @@ def _step(
     slots, starts, counts = ints[:, 0], ints[:, 1], ints[:, 2]
     tokens, following = ints[:, _HEAD:-1], ints[:, _HEAD + 1 :]
     rows, size = tokens.shape
-    attend, updated = kv.attend_rows(cache, config, slots, starts, counts, size, whole)
+    attend, updated = kv.attend_rows(cache, config, slots, starts, counts, size, whole=whole, kernel=kernel)
     hidden = forward(params, config, tokens, starts[:, None] + jnp.arange(size), attend)
     last = jnp.maximum(counts - 1, 0)
     if scored:

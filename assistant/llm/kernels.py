@@ -1,0 +1,136 @@
+"""The CPU kernels of `kernels.cpp`: built once by the system's compiler, kept in a private folder, called by XLA.
+
+They serve one CPU device; on other platforms, on meshes and without a compiler the engine uses XLA alone. The folder
+holds code that will be executed, so it must belong to the user and be closed to everyone else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+_log = logging.getLogger(__name__)
+_SOURCE = Path(__file__).with_name("kernels.cpp")
+_FLAGS = ("-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-std=c++17", "-shared", "-fPIC")
+
+
+def private_folder(path: str | Path) -> Path:
+    """Create a folder that only this user can write to and read; `PermissionError` if it is anything else."""
+    folder = Path(path).expanduser()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
+        raise PermissionError(
+            f"{folder} must be a folder of yours with mode 0700, as it holds code: chmod 700 {folder}"
+        )
+    return folder
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: `$ASSISTANT_LLM_CACHE`, else `~/.cache/assistant-llm`."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "assistant-llm"
+    return private_folder(os.environ.get("ASSISTANT_LLM_CACHE") or default)
+
+
+def use_compilation_cache(folder: str | Path | None = None) -> None:
+    """Keep XLA's compiled programs in a private folder, so that the next start is quick."""
+    path = private_folder(folder or cache_folder() / "xla")
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """Are the kernels usable here? Builds and registers them at the first call; says in the log why not."""
+    if os.environ.get("ASSISTANT_LLM_KERNELS") == "0" or jax.default_backend() != "cpu":
+        return False
+    try:
+        library = ctypes.CDLL(str(build()))
+        for name in ("linear_int8", "linear_bf16", "attend"):
+            jax.ffi.register_ffi_target(f"assistant_{name}", jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+    except (OSError, subprocess.SubprocessError) as error:
+        detail = getattr(error, "stderr", None) or error
+        _log.warning("CPU kernels are not available, XLA serves alone (slower): %s", detail)
+        return False
+    return True
+
+
+def build(folder: Path | None = None, flags: tuple[str, ...] = _FLAGS) -> Path:
+    """Compile `kernels.cpp` unless this source was already built for this processor, and return the library."""
+    source = _SOURCE.read_bytes()
+    key = hashlib.sha256(b"\0".join([source, " ".join(flags).encode(), _processor(), jax.__version__.encode()]))
+    folder = folder or cache_folder()
+    target = folder / f"kernels-{key.hexdigest()[:24]}.so"
+    if target.exists():
+        return target
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise FileNotFoundError("no C++ compiler (install g++ for faster inference on this CPU)")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        out = Path(scratch) / target.name
+        command = [compiler, *flags, "-I", jax.ffi.include_dir(), str(_SOURCE), "-o", str(out)]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        out.replace(target)  # atomic: two processes may build at the same time
+    return target
+
+
+def _processor() -> bytes:
+    """What the processor can do: a library built with -march=native must not travel to another one."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        kept = sorted({line for line in lines if line.startswith(("flags", "Features", "model name", "CPU part"))})
+        return "\n".join(kept).encode()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}".encode()
+
+
+def linear_int8(x: Array, weights: Array, scales: Array) -> Array:
+    """`x[M, K]` float32, `weights[N, K]` uint8 (offset 128), `scales[N]` → `[M, N]` float32; K a multiple of 64."""
+    out = jax.ShapeDtypeStruct((x.shape[0], weights.shape[0]), jnp.float32)
+    return jax.ffi.ffi_call("assistant_linear_int8", out)(x, weights, scales)
+
+
+def linear_bf16(x: Array, weights: Array) -> Array:
+    """`x[M, K]` float32, `weights[N, K]` bfloat16 → `[M, N]` float32, computed in float32; K a multiple of 16."""
+    out = jax.ShapeDtypeStruct((x.shape[0], weights.shape[0]), jnp.float32)
+    return jax.ffi.ffi_call("assistant_linear_bf16", out)(x, weights)
+
+
+def attend(
+    q: Array,
+    k: Array,
+    v: Array,
+    cache_k: Array,
+    cache_v: Array,
+    slots: Array,
+    starts: Array,
+    counts: Array,
+    *,
+    scale: float,
+    softcap: float | None,
+    window: int | None,
+) -> tuple[Array, Array, Array]:
+    """`q[R, T, H, Dh]`, `k, v[R, T, K, Dh]`, caches `[slots, K, S, Dh]`, all float32 → output and the updated caches.
+
+    Row r appends `counts[r]` tokens to slot `slots[r]` at `starts[r]`; the caches are updated in place.
+    """
+    outs = tuple(jax.ShapeDtypeStruct(x.shape, jnp.float32) for x in (q, cache_k, cache_v))
+    call = jax.ffi.ffi_call("assistant_attend", outs, input_output_aliases={3: 1, 4: 2})
+    attributes = {"scale": np.float32(scale), "softcap": np.float32(softcap or 0), "window": np.int64(window or 0)}
+    out, new_k, new_v = call(q, k, v, cache_k, cache_v, slots, starts, counts, **attributes)
+    return out, new_k, new_v

@@ -1,0 +1,142 @@
+"""The CPU kernels against plain arithmetic, for every instruction set that this machine can run."""
+
+import ctypes
+import os
+import stat
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assistant.llm import Engine, ModelConfig, Request, kernels, load, model
+from assistant.llm.attention import cached_attention, causal_mask
+from assistant.llm.cache import allocate, attend_rows
+from assistant.llm.packed import Packed, multiply, pack, rows
+
+pytestmark = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler or no CPU")
+rng = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 5), (1, 1024, 96), (3, 320, 64), (7, 576, 130), (70, 256, 67)])
+def test_int8_product_is_close_to_the_exact_one(shape):
+    m, k, n = shape
+    x, w = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(n, k)).astype(np.float32)
+    scales = np.abs(w).max(axis=1) / 127
+    values = (np.rint(w / scales[:, None]) + 128).astype(np.uint8)
+    exact = x @ ((values.astype(np.float32) - 128) * scales[:, None]).T
+    error = np.abs(np.asarray(multiply(jnp.asarray(x), Packed(jnp.asarray(values), jnp.asarray(scales)))) - exact)
+    assert error.max() < 0.04 * np.abs(exact).max() and error.mean() < 0.015 * np.abs(exact).mean()  # 8-bit activations
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 5), (1, 1024, 96), (5, 48, 33), (70, 256, 67)])
+def test_bfloat16_product_is_computed_in_float32(shape):
+    m, k, n = shape
+    x = rng.normal(size=(m, k)).astype(np.float32)
+    w = jnp.asarray(rng.normal(size=(n, k)), jnp.bfloat16)
+    exact = x.astype(np.float64) @ np.asarray(w.astype(jnp.float32), np.float64).T
+    assert np.abs(np.asarray(multiply(jnp.asarray(x), Packed(w))) - exact).max() < 1e-4
+
+
+@pytest.mark.parametrize(("window", "softcap"), [(None, None), (5, None), (None, 3.0), (7, 2.0)])
+def test_attention_equals_the_xla_path_and_reads_nothing_stale(window, softcap):
+    config = ModelConfig(
+        "gemma3", 8, 32, 32, 1, 6, 2, 32, windows=(window,), attention_softcap=softcap, attention_scale=0.3
+    )
+    slots, starts, counts = jnp.array([2, 0, 1]), jnp.array([9, 0, 30]), jnp.array([4, 3, 0])
+    q, k, v = (jnp.asarray(rng.normal(size=(3, 4, heads, 32)), jnp.float32) for heads in (6, 2, 2))
+    cache = jax.tree.map(lambda x: x + rng.normal(size=x.shape).astype(np.float32), allocate(config, 3, 40))
+    plain, plain_cache = attend_rows(cache, config, slots, starts, counts, 4)
+    wanted = plain(0, q, k, v)
+    cache = [(a.at[2, :, 13:].set(jnp.nan), b.at[2, :, 13:].set(jnp.nan)) for a, b in cache]
+    fast, fast_cache = attend_rows(cache, config, slots, starts, counts, 4, kernel=True)
+    got = jax.jit(lambda: (fast(0, q, k, v), fast_cache))()
+    assert np.allclose(got[0][0], wanted[0], atol=2e-6) and np.allclose(got[0][1, :3], wanted[1, :3], atol=2e-6)
+    for new, old in zip(jax.tree.leaves(got[1]), jax.tree.leaves(plain_cache), strict=True):
+        assert np.array_equal(new[2, :, :13], old[2, :, :13]) and np.array_equal(new[0, :, :3], old[0, :, :3])
+
+
+def test_attention_over_long_sequences():
+    config = ModelConfig("llama", 8, 32, 32, 1, 4, 4, 16)
+    q, k, v = (jnp.asarray(rng.normal(size=(1, 200, 4, 16)) * 3, jnp.float32) for _ in range(3))
+    start, count = jnp.array([0]), jnp.array([200])
+    attend, _ = attend_rows(allocate(config, 1, 256), config, jnp.array([0]), start, count, 200, kernel=True)
+    at = jnp.arange(200)[None]
+    wanted = cached_attention(q, k.swapaxes(1, 2), v.swapaxes(1, 2), causal_mask(at, at), config.scale)
+    assert np.allclose(attend(0, q, k, v), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
+def test_packed_models_answer_like_the_wide_one(kind):
+    config = ModelConfig("qwen2", 300, 128, 192, 3, 4, 2, 32, tied=True, qkv_bias=True)
+    wide = model.init(config, jax.random.key(0))
+    packed = pack(wide, kind)
+    assert sum(isinstance(x, Packed) for x in jax.tree.leaves(packed, is_leaf=lambda x: isinstance(x, Packed))) == 13
+    tokens = jnp.asarray(rng.integers(0, 300, (2, 12)))
+    at = jnp.broadcast_to(jnp.arange(12), (2, 12))
+
+    def run(params):
+        attend, _ = attend_rows(
+            allocate(config, 2, 16), config, jnp.arange(2), jnp.zeros(2, int), jnp.full(2, 12), 12, whole=True
+        )
+        return np.asarray(model.logits(params, config, model.forward(params, config, tokens, at, attend)))
+
+    exact, got = run(wide), run(packed)
+    assert np.abs(got - exact).max() < 0.06 * np.abs(exact).max()
+    assert np.allclose(rows(packed["embed"], tokens), wide["embed"][tokens], atol=5e-4)
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+def test_the_engine_serves_every_kind(checkpoints, kind, tmp_path):
+    folder, _ = checkpoints("llama")
+    loaded = load(folder, dtype=kind)
+    with Engine(loaded, slots=2, length=64, sizes=(1, 8)) as engine:
+        results = [engine.generate(Request(list(range(1, 20)), max_tokens=8, stop_tokens=())).ids for _ in range(2)]
+    assert results[0] == results[1] and len(results[0]) == 8
+
+
+VARIANTS = ["-march=native", "-march=x86-64-v3", "-march=x86-64"]
+CHECK = """
+import ctypes, sys, jax, jax.numpy as jnp, numpy as np
+library = ctypes.CDLL(sys.argv[1])
+jax.ffi.register_ffi_target("assistant_linear_int8", jax.ffi.pycapsule(library.linear_int8), platform="cpu")
+from assistant.llm import kernels
+rng = np.random.default_rng(1)
+x = rng.integers(-127, 128, (3, 320)).astype(np.float32); x[:, ::64] = 127
+w = rng.integers(0, 256, (9, 320)).astype(np.uint8)
+got = np.asarray(kernels.linear_int8(jnp.asarray(x), jnp.asarray(w), jnp.ones(9)))
+assert np.array_equal(got, x @ (w.astype(np.float32) - 128).T), "integers must be exact"
+"""
+
+
+@pytest.mark.parametrize("march", VARIANTS)
+def test_every_instruction_set_gives_the_same_integers(march, tmp_path):
+    tmp_path.chmod(0o700)
+    flags = ("-O2", march, "-ffast-math", "-fno-finite-math-only", "-std=c++17", "-shared", "-fPIC")
+    library = kernels.build(tmp_path, flags)
+    ctypes.CDLL(str(library))
+    subprocess.run([sys.executable, "-c", CHECK, str(library)], check=True, timeout=120)
+
+
+def test_without_a_compiler_xla_serves_alone(checkpoints, tmp_path):
+    folder, _ = checkpoints("llama")
+    code = f"import logging; logging.basicConfig(); from assistant.llm import load; load({str(folder)!r}, dtype='int8')"
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    environment = {**os.environ, "CXX": "/nonexistent/compiler", "ASSISTANT_LLM_CACHE": str(cache)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "CPU kernels are not available" in done.stderr and "without quantisation" in done.stderr
+
+
+def test_folders_of_compiled_code_must_be_private(tmp_path):
+    assert stat.S_IMODE(kernels.private_folder(tmp_path / "new").stat().st_mode) == 0o700
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o755)
+    with pytest.raises(PermissionError, match="chmod 700"):
+        kernels.private_folder(tmp_path / "open")
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    with pytest.raises(PermissionError):
+        kernels.private_folder(tmp_path / "link")
