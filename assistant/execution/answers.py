@@ -23,7 +23,7 @@ def understand(kind: str, choices: Sequence[str], *, confirm: bool | None, choic
     """The answer as it is kept: {"confirm": bool}, {"choice": n from 1} or {"text": str}. Raises AnswerError."""
     if sum(v is not None for v in (confirm, choice, text)) != 1:
         raise AnswerError("an answer is exactly one of confirm, choice and text")
-    words = simple(text) if text is not None else ""
+    words = simple((text or "").replace(",", " "))
     if text is not None and not words:
         raise AnswerError("the answer is empty")
     if kind == "confirm":

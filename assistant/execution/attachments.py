@@ -61,12 +61,13 @@ class Attachments:
             descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise AttachmentError(f"{name} cannot be opened: {error.strerror}") from error
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+            os.close(descriptor)
+            regular = stat.S_ISREG(found.st_mode)
+            problem = f"is larger than {MAX_BYTES >> 20} MB" if regular else "is no ordinary file"
+            raise AttachmentError(f"{name} {problem}")
         with os.fdopen(descriptor, "rb") as opened:
-            found = os.fstat(opened.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise AttachmentError(f"{name} is no ordinary file")
-            if found.st_size > MAX_BYTES:
-                raise AttachmentError(f"{name} is larger than {MAX_BYTES >> 20} MB")
             return opened.read(MAX_BYTES + 1)
 
     def _keep(self, digest: str, data: bytes) -> None:

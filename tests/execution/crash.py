@@ -16,7 +16,6 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -30,7 +29,7 @@ import sqlalchemy as sa
 
 from assistant.execution.errand import ErrandRequest
 from assistant.execution.journal import Journal
-from assistant.execution.store import Store
+from assistant.execution.store import Store, database_url, effects, errands, events, notes, reminders
 
 from . import kit
 from .post_office import PostOffice
@@ -107,42 +106,44 @@ class Campaign:
         """Compare the journal, the replies and what was delivered."""
         report = Report(errands=len(self.ids), kills=self.kills)
         delivered = self._delivered()
-        with contextlib.closing(sqlite3.connect(self.folder / "home" / "errands.db")) as database:
-            database.row_factory = sqlite3.Row
+        url = database_url(self.more["database_url"], self.folder / "home", "errands.db")
+        with contextlib.closing(Store(url)) as store, store.read() as connection:
             for id in self.ids:
-                self._check_errand(database, id, delivered, report)
+                self._check_errand(connection, id, delivered, report)
         return report
 
-    def _check_errand(self, database: Any, id: str, delivered: Counter[tuple[str, str]], report: Report) -> None:
-        errand = database.execute("SELECT * FROM errands WHERE id = ?", (id,)).fetchone()
-        if errand is None or errand["status"] not in ("done", "failed"):
-            report.problems.append(f"{id}: lost: {errand and errand['status']}")
+    def _check_errand(
+        self, connection: sa.Connection, id: str, delivered: Counter[tuple[str, str]], report: Report
+    ) -> None:
+        errand = connection.execute(sa.select(errands).where(errands.c.id == id)).first()
+        if errand is None or errand.status not in ("done", "failed"):
+            report.problems.append(f"{id}: lost: {errand and errand.status}")
             return
-        effects = database.execute("SELECT * FROM effects WHERE errand = ? AND step > 0", (id,)).fetchall()
-        if len(effects) != 2:
-            report.problems.append(f"{id}: {len(effects)} effects")
-        for effect in effects:
-            count = delivered[id, effect["recipient"].partition(":")[2]]
-            state = effect["state"]
+        found = connection.execute(sa.select(effects).where(effects.c.errand == id)).all()
+        if len(found) != 2:
+            report.problems.append(f"{id}: {len(found)} effects")
+        for effect in found:
+            count, state = delivered[id, effect.recipient.partition(":")[2]], effect.state
             report.sent += state == "sent"
             report.unknown += state == "unknown"
             if count > 1:
-                report.problems.append(f"{id}: {count} messages to {effect['name']}, {state}")
+                report.problems.append(f"{id}: {count} messages to {effect.name}, {state}")
             if state == "sent" and count == 0:
-                report.problems.append(f"{id}: lost, though said to be sent to {effect['name']}")
+                report.problems.append(f"{id}: lost, though said to be sent to {effect.name}")
             if state == "failed" and count:
                 report.problems.append(f"{id}: sent, though said to have failed")
             if state not in ("sent", "failed", "unknown"):
                 report.problems.append(f"{id}: still {state}")
-            told = f"I do not know whether the message to {effect['name']}"
-            if (state == "unknown") != (told in errand["reply"]):
-                report.problems.append(f"{id}: {state}, but the reply is {errand['reply']!r}")
-        for table in ("notes", "reminders"):
-            if (count := database.execute(f"SELECT count(*) FROM {table} WHERE errand = ?", (id,)).fetchone()[0]) != 1:
-                report.problems.append(f"{id}: {count} {table}")
+            told = f"I do not know whether the message to {effect.name}"
+            if (state == "unknown") != (told in errand.reply):
+                report.problems.append(f"{id}: {state}, but the reply is {errand.reply!r}")
+        for table in (notes, reminders):
+            count = len(connection.execute(sa.select(table.c.id).where(table.c.errand == id)).all())
+            if count != 1:
+                report.problems.append(f"{id}: {count} {table.name}")
         done: set[int] = set()
-        for row in database.execute("SELECT data FROM events WHERE errand = ? AND type = 'step' ORDER BY id", (id,)):
-            step = sa.JSON().result_processor(sa.create_engine("sqlite://").dialect, None)(row["data"])
+        steps = sa.select(events.c.data).where(events.c.errand == id, events.c.type == "step").order_by(events.c.id)
+        for step in connection.execute(steps).scalars():
             if step.get("status") == "running" and step["id"] in done:
                 report.problems.append(f"{id}: step {step['id']} was run again after it was done")
             if step.get("status") == "done":

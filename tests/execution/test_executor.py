@@ -3,9 +3,11 @@
 import asyncio
 import email
 import email.policy
+import io
 import os
 
 import pytest
+from PIL import Image
 
 from assistant.execution.errand import AnswerError, ErrandRequest, ExecutorError, UnknownErrand
 from assistant.execution.executor import Executor
@@ -233,3 +235,29 @@ async def test_purge(executor, folder):
     with pytest.raises(UnknownErrand):
         await executor.state(state.id)
     assert not copies[0].exists() and len(kit.mails(folder)) == 1
+
+
+async def test_gif_of_the_newest_photos(executor, folder):
+    """The plan of the introduction, with the built-in tools: photos, a GIF of five frames, one message with it."""
+    photos = folder / "photos"
+    photos.mkdir(exist_ok=True)
+    photos.chmod(0o755)
+    for day in range(1, 8):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = f"2026:05:{day:02d} 12:00:00"
+        Image.new("RGB", (160, 120), (day * 30, 90, 200 - day * 20)).save(photos / f"{day}.jpg", exif=exif)
+        (photos / f"{day}.jpg").chmod(0o644)
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xffno picture")
+    state = await carry_out(
+        executor,
+        ("photos.select", {"count": 5}),
+        ("gif.create", {"photos": "$1"}),
+        ("messages.send", {"to": ["Alice"], "attachments": ["$2"]}),
+        approve=True,
+    )
+    assert state.status == "done", state
+    assert state.reply.startswith("The message with the GIF (")
+    [attachment] = read(kit.mails(folder)[0]).iter_attachments()
+    assert attachment.get_content_type() == "image/gif"
+    with Image.open(io.BytesIO(attachment.get_content())) as gif:
+        assert gif.n_frames == 5
