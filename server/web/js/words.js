@@ -1,0 +1,62 @@
+// How tools, arguments and sizes are called on the page.
+
+const TITLES = {
+  "photos.select": "Find the photos",
+  "photos.edit": "Edit the photos",
+  "photos.add_to_album": "Add to the album",
+  "gif.create": "Make the GIF",
+  "video.create": "Make the video",
+  "collage.create": "Make the collage",
+  "messages.send": "Send the message",
+  "contacts.find": "Look up the contact",
+  "reminders.add": "Set the reminder",
+  "notes.add": "Take the note",
+};
+
+const STATUS = {
+  running: "Running",
+  needs_confirmation: "Waits for your word",
+  needs_answer: "Has a question",
+  done: "Done",
+  failed: "Failed",
+  refused: "Not possible",
+  cancelled: "Cancelled",
+  planned: "Planned",
+};
+
+export const ENDED = new Set(["done", "failed", "refused", "cancelled", "planned"]);
+
+export const title = (tool) => TITLES[tool] ?? sentence(tool.replace(/[._]+/g, " "));
+export const statusText = (status) => STATUS[status] ?? status;
+
+const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
+const REFERENCE = /^([$^])(\d+)/;
+
+// What a step was told, as short phrases; references to earlier steps are edges of the graph and not repeated.
+export function phrases(args) {
+  const out = [];
+  for (const [name, value] of Object.entries(args)) {
+    const values = (Array.isArray(value) ? value : [value]).filter((v) => v !== null);
+    const references = values.filter((v) => REFERENCE.test(v));
+    if (references.some((r) => r.startsWith("^"))) out.push({ name, value: "from before" });
+    const said = values.filter((v) => !REFERENCE.test(v));
+    if (!said.length || said[0] === false) continue;
+    out.push({ name: name.replace(/_/g, " "), value: said[0] === true ? "" : said.join(", ") });
+  }
+  return out;
+}
+
+// The steps that a step takes its input from.
+export function sources(args) {
+  const values = Object.values(args).flat();
+  return [...new Set(values.map((v) => REFERENCE.exec(v)).filter((m) => m?.[1] === "$").map((m) => Number(m[2])))];
+}
+
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "";
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+export function bytes(count) {
+  return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${(count / 1e6).toFixed(1)} MB`;
+}
