@@ -100,6 +100,7 @@ class Curriculum:
     ) -> Iterator[Example]:
         """Endless examples that the tools serve, and some that they do not."""
         served = [[t for t in d.templates if _uses(t) <= tools.keys()] for d in sources]
+        served = [templates for templates in served if templates]
         short = [[t for t in s if len(t.plan) == 1 and not t.before] or s for s in served]
         away = [d for d in self.domains if not (d.tools.keys() & tools.keys()) and d.name not in OVERLAPPING]
         artificial = sources[0].name == "copying"
