@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF")
 MAX_BYTES = 400 << 20
 MAX_PIXELS = 50_000_000  # decoded whole: 4 bytes a pixel
 MAX_PIXELS_STREAMED = 200_000_000  # baseline JPEG, which is decoded line by line at a fraction of its size
@@ -55,7 +55,7 @@ def header(path: Path) -> Iterator[ImageFile]:
     """The picture in a file, its size and metadata read and judged, its pixels not decoded. Raises Unusable."""
     import pillow_heif
     from PIL import Image as pil
-    from PIL import MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401  (only the first ones load alone)
+    from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401  (the others load alone; MPO comes with JPEG)
 
     with contextlib.suppress(ImportError):  # a Pillow without AVIF
         from PIL import AvifImagePlugin  # noqa: F401
