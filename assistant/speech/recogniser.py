@@ -1,0 +1,210 @@
+"""What the rest of the assistant uses: a recogniser that takes recordings or a live stream."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from . import weights, worker
+from .decode import Runner, decode
+from .endpoint import Endpointer
+from .errors import ModelUnavailable, NothingHeard, SpeechError
+from .types import SAMPLE_RATE, DecodeLimits, Hints, Transcript
+from .vad import level
+
+T = TypeVar("T")
+
+PARTIAL_EVERY = 0.8  # seconds of speech between partial transcripts
+DEFAULT_MODEL = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One thing that happened in a live stream.
+
+    kind: "level" (level 0–1), "speech_start", "partial" (text so far, unjudged), "speech_end", then "final"
+    (transcript) or "nothing" (text says why).
+    """
+
+    kind: Literal["level", "speech_start", "partial", "speech_end", "final", "nothing"]
+    text: str = ""
+    level: float = 0.0
+    transcript: Transcript | None = None
+
+
+class Recogniser:
+    """Keeps one model warm in a process of its own. Close it, or use it as an async context manager."""
+
+    def __init__(
+        self, spec: worker.EngineSpec, hints: Hints, run: Runner | None = None, limits: DecodeLimits | None = None
+    ) -> None:
+        self._spec = spec
+        self._limits = limits or DecodeLimits()
+        self._run = run
+        self._pool: ProcessPoolExecutor | None = None
+        self.hints = hints
+
+    @property
+    def engine(self) -> str:
+        """Label of the engine, as transcripts carry it: "whisper:base", "pocketsphinx"."""
+        return self._spec.label
+
+    async def __aenter__(self) -> Recogniser:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the process."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    async def warm(self, hints: Hints | None = None) -> None:
+        """Load the model now. Given hints become the default. Raises ModelUnavailable."""
+        if hints is not None:
+            self.hints = hints
+        await self._call(worker.start, self._spec, self.hints)
+
+    async def transcribe(
+        self,
+        audio: bytes,
+        *,
+        filename: str | None = None,
+        media_type: str | None = None,
+        language: str | None = None,
+        hints: Hints | None = None,
+    ) -> Transcript:
+        """Transcript of a recording in any accepted format. Raises SpeechError.
+
+        filename, media_type: the sender's claims; the format is told from the bytes. language: ISO 639-1, None
+        detects it. hints: instead of the recogniser's own.
+        """
+        began = time.perf_counter()
+        samples = await asyncio.to_thread(decode, audio, self._run, self._limits)
+        return await self.transcribe_samples(samples, language=language, hints=hints, began=began)
+
+    async def transcribe_samples(
+        self, samples: np.ndarray, *, language: str | None = None, hints: Hints | None = None, began: float | None = None
+    ) -> Transcript:
+        """Transcript of float32 samples at 16 kHz, shape [n]. began: `time.perf_counter()` of the request."""
+        now = time.perf_counter()
+        began = now if began is None else began
+        answer = await self._call(worker.transcribe, self._spec, hints or self.hints, samples, language)
+        timings = {"decode_ms": (now - began) * 1000, **answer.timings, "total_ms": (time.perf_counter() - began) * 1000}
+        return Transcript(
+            text=answer.text,
+            language=answer.language,
+            confidence=round(answer.confidence, 3),
+            engine=self.engine,
+            words=answer.words,
+            duration=round(len(samples) / SAMPLE_RATE, 3),
+            timings=MappingProxyType({stage: round(ms, 1) for stage, ms in timings.items()}),
+        )
+
+    async def stream(
+        self,
+        chunks: AsyncIterator[np.ndarray],
+        *,
+        language: str | None = None,
+        hints: Hints | None = None,
+        trailing_silence: float = 0.5,
+        longest: float = 30.0,
+    ) -> AsyncIterator[StreamEvent]:
+        """Events of live audio: float32 chunks of any length at 16 kHz, until they end.
+
+        trailing_silence: seconds that end an utterance. longest: seconds after which it ends anyway.
+        """
+        endpointer = await asyncio.to_thread(Endpointer, trailing_silence, longest)
+        partial: asyncio.Task[str] | None = None
+        asked = 0
+        async for chunk in chunks:
+            yield StreamEvent("level", level=min(1.0, level(chunk)))
+            pending: np.ndarray = chunk
+            while True:
+                changes = endpointer.feed(pending)
+                if "speech_start" in changes:
+                    asked = 0
+                    yield StreamEvent("speech_start")
+                if "speech_end" not in changes:
+                    break
+                async for event in self._finish(endpointer, partial, language, hints):
+                    yield event
+                partial, pending = None, np.zeros(0, np.float32)  # feed what the endpointer still holds
+            if partial is not None and partial.done():
+                if not partial.cancelled() and partial.exception() is None and endpointer.speaking:
+                    yield StreamEvent("partial", text=partial.result())
+                partial = None
+            if endpointer.speaking and partial is None:
+                samples = endpointer.utterance
+                if len(samples) - asked >= PARTIAL_EVERY * SAMPLE_RATE:
+                    asked = len(samples)
+                    call = self._call(worker.partial, self._spec, hints or self.hints, samples)
+                    partial = asyncio.ensure_future(call)
+        if endpointer.finish():
+            async for event in self._finish(endpointer, partial, language, hints):
+                yield event
+        elif partial is not None:
+            partial.cancel()
+
+    async def _finish(
+        self, endpointer: Endpointer, partial: asyncio.Task[str] | None, language: str | None, hints: Hints | None
+    ) -> AsyncIterator[StreamEvent]:
+        if partial is not None:
+            partial.cancel()
+        yield StreamEvent("speech_end")
+        try:
+            transcript = await self.transcribe_samples(endpointer.utterance, language=language, hints=hints)
+        except NothingHeard as nothing:
+            yield StreamEvent("nothing", text=str(nothing))
+        else:
+            yield StreamEvent("final", text=transcript.text, transcript=transcript)
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise SpeechError("the recogniser's process died and was replaced; send it again", status=503) from error
+
+
+def open_recogniser(
+    engine: Literal["auto", "whisper", "pocketsphinx"] = "auto",
+    model: str | None = None,
+    cache_dir: Path | str | None = None,
+    hints: Hints | None = None,
+    *,
+    run: Runner | None = None,
+    limits: DecodeLimits | None = None,
+    device: str | None = None,
+) -> Recogniser:
+    """The recogniser for these settings; loads nothing yet (see `Recogniser.warm`).
+
+    engine: "auto" takes Whisper when its weights are on this machine or can be fetched, else PocketSphinx. model: a
+    Whisper name ("base", "small.en", "turbo") or a checkpoint file. cache_dir: folder for the generated language
+    model (Whisper's own weights live where `openai-whisper` keeps them). run: confines the decoder (see `decode`).
+    Raises ModelUnavailable when Whisper is demanded and cannot be had.
+    """
+    folder = Path(cache_dir).expanduser() if cache_dir else Path("~/.cache/voice-errands/speech").expanduser()
+    name = model or DEFAULT_MODEL
+    if engine == "auto":
+        engine = "whisper" if weights.installed(name) or weights.fetchable(name) else "pocketsphinx"
+    elif engine == "whisper":
+        weights.check(name)
+    elif engine != "pocketsphinx":
+        raise ModelUnavailable(f"unknown speech engine {engine!r}; choose auto, whisper or pocketsphinx")
+    spec = worker.EngineSpec(engine, name if engine == "whisper" else None, folder, device)
+    return Recogniser(spec, hints or Hints(), run, limits)

@@ -1,0 +1,236 @@
+"""The offline recogniser: PocketSphinx with a language model of what this assistant can do.
+
+A generic model of English hears one command in twenty right; one of the domain hears most. The price is that it hears
+*everything* as a command, so a second decoder with a free loop of phonemes listens too: where free phonemes explain
+the sound much better than the command does, the speech was about something else and is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import NothingHeard
+from .language_model import JOIN, Counts, join_phrases, write_arpa
+from .lexicon import model_path, pronunciations
+from .phrases import sentences
+from .spoken import spoken
+from .types import SAMPLE_RATE, Hints, Word
+
+FRAMES_PER_SECOND = 100
+PHRASES = 3000  # tokens of several words in the language model
+PHRASE_WEIGHT = 3  # of the sentences with phrases joined, beside the plain ones
+DITHER = 10.0  # root mean square added to 16-bit samples: digital silence breaks the cepstral mean
+PEAK = 16_000.0
+PHONE_LOOP_SCALE = 1024  # the phoneme loop reports scores shifted right by ten bits
+
+# Wide beams: with PocketSphinx's own, half of the errors on accented speech are search errors.
+SEARCH: dict[str, Any] = {
+    "lw": 10.0, "beam": 1e-80, "wbeam": 1e-50, "pbeam": 1e-80, "lpbeam": 1e-60, "lponlybeam": 1e-40,
+    "fwdflat": False, "maxhmmpf": 20_000, "loglevel": "FATAL",
+}  # fmt: skip
+BACKGROUND: dict[str, Any] = {"lw": 2.0, "pip": 0.3, "beam": 1e-20, "pbeam": 1e-20, "loglevel": "FATAL"}
+
+OUTSIDE = (
+    "that was not about anything this assistant can do, or it was not clear enough for the offline recogniser; "
+    "say it again, more slowly, or install a Whisper model"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Text of some samples, its words with times, and a confidence (0–1)."""
+
+    text: str
+    words: tuple[Word, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for and against a hypothesis, all per frame of speech (10 ms).
+
+    gap: log-likelihood that free phonemes have over the words. worst: the largest gap of any second of speech.
+    posterior: mean log posterior of the words in the lattice.
+    """
+
+    gap: float
+    worst: float
+    posterior: float
+
+
+class SphinxEngine:
+    """Keeps the decoders warm. Not thread-safe: one utterance at a time."""
+
+    name = "pocketsphinx"
+
+    def __init__(self, hints: Hints, cache_dir: Path | None = None) -> None:
+        self._cache = cache_dir
+        self._background: Any = None
+        self.use_hints(hints)
+
+    def use_hints(self, hints: Hints) -> None:
+        """Build the language model and dictionary for these hints, or take them from the cache."""
+        from pocketsphinx import Decoder
+
+        folder = self._cache or Path(tempfile.mkdtemp(prefix="speech-"))
+        model, words = build(hints, folder)
+        acoustic = str(model_path() / "en-us")
+        self._decoder = Decoder(hmm=acoustic, lm=str(model), dict=str(words), **SEARCH)
+        if self._background is None:
+            phones = str(model_path() / "en-us-phone.lm.bin")
+            self._background = Decoder(hmm=acoustic, allphone=phones, **BACKGROUND)
+        self._written = _written_names(hints)
+        if self._cache is None:
+            for file in (model, words):
+                file.unlink()
+            folder.rmdir()
+
+    def transcribe(self, samples: np.ndarray, language: str | None = None) -> Heard:
+        """Samples: float32 at 16 kHz, speech only. Raises NothingHeard for what is outside the domain."""
+        if language not in (None, "en"):
+            raise NothingHeard(f"the offline recogniser hears English only, not {language!r}; install a Whisper model")
+        tokens, evidence = self.listen(samples)
+        confidence = _confidence(evidence)
+        if not tokens or confidence < THRESHOLD:
+            raise NothingHeard(OUTSIDE)
+        words = tuple(_split(tokens))
+        text = " ".join(word.word for word in words)
+        for plain, written in self._written.items():
+            text = f" {text} ".replace(f" {plain} ", f" {written} ").strip()
+        return Heard(text, words, confidence)
+
+    def partial(self, samples: np.ndarray) -> str:
+        """Text so far, without judging it."""
+        _run(self._decoder, _pcm(samples))
+        hypothesis = self._decoder.hyp()
+        return hypothesis.hypstr.replace(JOIN, " ") if hypothesis else ""
+
+    def listen(self, samples: np.ndarray) -> tuple[list[Any], Evidence]:
+        """Segments of the best hypothesis (tokens of the language model, no fillers) and the evidence for it."""
+        pcm = _pcm(samples)
+        _run(self._decoder, pcm)
+        best = list(self._decoder.seg()) if self._decoder.hyp() else []
+        tokens = [segment for segment in best if segment.word[0] not in "<[+"]
+        if not tokens:
+            return [], Evidence(math.inf, math.inf, -math.inf)
+        _run(self._background, pcm)
+        frames = best[-1].end_frame + 1
+        free = _per_frame(self._background.seg(), frames, PHONE_LOOP_SCALE)
+        bound = _per_frame(best, frames, 1.0)
+        speech = np.zeros(len(free), bool)
+        for segment in tokens:
+            speech[segment.start_frame : segment.end_frame + 1] = True
+        gaps = (free - bound)[speech]
+        window = min(FRAMES_PER_SECOND, len(gaps))
+        moving = np.convolve(gaps, np.ones(window) / window, "valid")
+        posterior = float(np.mean([math.log(max(segment.prob, 1e-30)) for segment in tokens]))
+        return tokens, Evidence(float(gaps.mean()), float(moving.max()), posterior)
+
+
+def _run(decoder: Any, pcm: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(pcm, full_utt=True)
+    decoder.end_utt()
+
+
+def _pcm(samples: np.ndarray) -> bytes:
+    """16-bit samples at a common level, with a little noise."""
+    peak = float(np.abs(samples).max(initial=0.0)) or 1.0
+    quiet = np.pad(samples * (PEAK / peak), SAMPLE_RATE // 5)
+    noise = np.random.default_rng(0).normal(0.0, DITHER, len(quiet))
+    return np.clip(quiet + noise, -32_767, 32_767).astype(np.int16).tobytes()
+
+
+def _per_frame(segments: Any, frames: int, scale: float) -> np.ndarray:
+    """Natural log of the acoustic score of each frame: a segment's score spread evenly over it. Shape [frames]."""
+    scores = np.zeros(frames)
+    for segment in segments:
+        length = segment.end_frame - segment.start_frame + 1
+        score = math.log(max(segment.ascore, 1e-300)) * scale
+        scores[segment.start_frame : segment.end_frame + 1] = score / length
+    return scores
+
+
+# Fitted by benchmarks/speech.py (`--fit`) on synthetic commands and on sentences about other things.
+WEIGHTS = (0.0, 0.0, 0.0)
+BIAS = 9.0
+THRESHOLD = 0.5
+
+
+def _confidence(evidence: Evidence) -> float:
+    """Probability that a command was said, by logistic regression."""
+    if not math.isfinite(evidence.gap):
+        return 0.0
+    logit = BIAS + WEIGHTS[0] * evidence.gap + WEIGHTS[1] * evidence.worst + WEIGHTS[2] * evidence.posterior
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+
+
+def _split(tokens: list[Any]) -> Iterator[Word]:
+    """Words with times in seconds; the words of a phrase share its time by their number of phonemes."""
+    for token in tokens:
+        words = token.word.partition("(")[0].split(JOIN)
+        lengths = [len(pronunciations(word)[0].split()) for word in words]
+        start = token.start_frame / FRAMES_PER_SECOND - 0.2  # the silence that _pcm puts in front
+        step = (token.end_frame + 1 - token.start_frame) / FRAMES_PER_SECOND / sum(lengths)
+        for word, length in zip(words, lengths, strict=True):
+            end = start + step * length
+            yield Word(word, round(max(start, 0.0), 2), round(max(end, 0.0), 2), round(min(token.prob, 1.0), 3))
+            start = end
+
+
+def build(hints: Hints, folder: Path) -> tuple[Path, Path]:
+    """Language model and dictionary files for these hints, in `folder`; built unless they are there."""
+    stem = _digest(hints)
+    model, words = folder / f"{stem}.lm", folder / f"{stem}.dict"
+    if not (model.is_file() and words.is_file()):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (*folder.glob("domain-*.lm"), *folder.glob("domain-*.dict")):
+            old.unlink(missing_ok=True)
+        counts = sentences(hints)
+        joined = join_phrases(counts, PHRASES)
+        both: Counts = counts + type(counts)({tokens: count * PHRASE_WEIGHT for tokens, count in joined.items()})
+        vocabulary = sorted({token for sentence in both for token in sentence})
+        for file, write in ((model, lambda f: write_arpa(both, (), f)), (words, lambda f: _lexicon(vocabulary, f))):
+            part = file.with_suffix(f".{hashlib.sha256(str(id(file)).encode()).hexdigest()[:8]}.part")
+            with part.open("w", encoding="utf-8") as out:
+                write(out)
+            part.replace(file)
+    return model, words
+
+
+def _lexicon(vocabulary: list[str], file: Any) -> None:
+    for token in vocabulary:
+        for number, said in enumerate(pronunciations(token), 1):
+            file.write(f"{token}{f'({number})' if number > 1 else ''} {said}\n")
+
+
+def _digest(hints: Hints) -> str:
+    """Changes with the hints, the shipped sentences and the way the model is made."""
+    digest = hashlib.sha256(repr((hints, PHRASES, PHRASE_WEIGHT)).encode())
+    for name in ("data/templates.txt", "data/slots.tsv", "data/g2p.txt.gz", "phrases.py", "language_model.py",
+                 "lexicon.py"):  # fmt: skip
+        digest.update(files(__package__).joinpath(name).read_bytes())
+    return f"domain-{digest.hexdigest()[:16]}"
+
+
+def _written_names(hints: Hints) -> dict[str, str]:
+    """Spoken form → how the contact is written, longest first; names that are also everyday words stay as heard."""
+    from .phrases import templates
+
+    everyday = {word for template in templates() for word in template.split()}
+    names: dict[str, str] = {}
+    for contact in hints.contacts:
+        for written in (contact, contact.split()[0] if contact.split() else ""):
+            plain = spoken(written)
+            if plain and not set(plain.split()) <= everyday:
+                names.setdefault(plain, written)
+    return dict(sorted(names.items(), key=lambda item: -len(item[0])))
