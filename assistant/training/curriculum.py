@@ -44,14 +44,18 @@ STAGES = (
 
 
 class Curriculum:
-    """Endless packs for training, reproducible by step number."""
+    """Endless packs for training, reproducible by step number.
+
+    extra: domains to be learned as they are, beside the mixture (see `adapt`).
+    """
 
     def __init__(self, encoder: Encoder, seed: int = 0, extra: list[Domain] | None = None):
         self.encoder = encoder
         self.seed = seed
         self.builtin = _training_part(builtin().spelled())
         known = [d.spelled() for d in domains() if d.name not in HELD_OUT_DOMAINS]
-        self.domains = [_training_part(d) for d in known] + (extra or [])
+        self.domains = [_training_part(d) for d in known]
+        self.extra = extra or []
         self.random_words = sorted({w.lower() for k in KINDS for v in words(k) for w in re.findall(r"[^\W\d_]+", v)})
 
     def packs(self, step: int, invented: int) -> tuple[list[Pack], list[Pack]]:
@@ -80,10 +84,12 @@ class Curriculum:
     def _invented(self, stage: Stage, rng: Random, step: int) -> Pack:
         while True:
             if rng.random() < stage.copying:
-                tools, sources = {}, [copying(rng, self.random_words)]
-                tools |= sources[0].tools
+                sources = [copying(rng, self.random_words)]
+                tools = sources[0].tools
             else:
                 sources = [disguise(d, rng, meaningless=0.1 if step > 400 else 0.0) for d in self._some_domains(rng)]
+                if self.extra and rng.random() < 0.6:
+                    sources = [rng.choice(self.extra), *sources[:1]]
                 tools = {n: s for d in sources for n, s in d.tools.items()}
                 if rng.random() < 0.2:
                     tools |= dict(rng.sample(sorted(self.builtin.tools.items()), 2))

@@ -123,7 +123,8 @@ class Trainer:
         """Write the state; a run that is cut off loses nothing before it."""
         leaves = jax.tree.leaves((self.params, self.state))
         part = self.folder / "state.part.npz"
-        np.savez(part, step=self.step, **{str(i): np.asarray(x) for i, x in enumerate(leaves)})
+        arrays: dict[str, Any] = {str(i): np.asarray(x) for i, x in enumerate(leaves)}
+        np.savez(part, step=self.step, **arrays)
         part.replace(self.folder / "state.npz")
 
     def train_step(self) -> tuple[float, int]:

@@ -66,7 +66,7 @@ class Encoder:
         text = self.tokenizer.apply_chat_template(
             [{"role": "system", "content": ""}], tools=[t.schema() for t in tools.values()], tokenize=False
         )
-        return self._encode_text(text)
+        return self._encode_text(str(text))
 
     def segment(self, example: Example, tools: Mapping[str, ToolSpec]) -> tuple[list[int], int]:
         """The tokens of an example and how many of them, at the end, are the plan."""

@@ -78,7 +78,7 @@ def check_value(kind, v, say, slots):
     if isinstance(kind, list):
         return v in kind
     if isinstance(v, str) and SLOT.fullmatch(v):
-        return SLOT.fullmatch(v)[1] in slots
+        return v[1:-1].split(":")[0] in slots
     if isinstance(v, str) and REF.match(v):
         return kind in ("ref", L)
     if kind == I:

@@ -1,0 +1,160 @@
+"""Fine-tune the planner on the plugins that are installed here: `assistant train adapt`.
+
+An author's `examples` say how people ask for a tool, not what its arguments are. The planner itself labels them, with
+that one tool to choose from; numbers, choices and words of the user then become slots, so that an example yields many
+sentences. Most of what is trained on remains the original mixture, so that nothing is forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant.llm import Engine, load
+from assistant.llm.model import Params
+from assistant.llm.weights import load_params
+from assistant.planning.planner import Planner
+from assistant.planning.spelling import spell
+from assistant.plugin.plan import Plan, Reference
+from assistant.plugin.signature import ToolSpec
+
+from .curriculum import STAGES, Curriculum
+from .errands import Domain, Template
+from .export import save_checkpoint
+from .heldout import HeldOut
+from .loop import RunSettings, Trainer
+from .packs import Encoder
+from .sentences import NUMBERS
+
+CARD = """
+
+## Adapted
+
+Fine-tuned for {steps} steps on the examples of {tools}. Exact plans before and after:
+{before} → {after}.
+"""
+
+
+class NothingToLearn(ValueError):
+    """No installed plugin offers examples that can be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What an adaptation did: templates learned from, and held-out accuracy before and after."""
+
+    templates: int
+    before: dict[str, float]
+    after: dict[str, float]
+    seconds: float
+
+
+def label(engine: Engine, tools: Mapping[str, ToolSpec]) -> list[Template]:
+    """The examples of all tools as templates; an example that the model cannot place is left out."""
+    found = []
+    for tool in tools.values():
+        planner = Planner(engine, {tool.name: tool})
+        for example in tool.examples:
+            planned = planner.plan(example)
+            if len(planned.plan.steps) == 1 and not planned.gaps:
+                found.append(template(example, planned.plan, tool))
+    return found
+
+
+def template(say: str, plan: Plan, tool: ToolSpec) -> Template:
+    """One labelled example with slots in place of what was said of its arguments."""
+    slots: dict[str, tuple[str, ...]] = {}
+    args: dict[str, Any] = {}
+
+    def slot(name: str, value: Any, choices: tuple[str, ...], kind: str) -> Any:
+        nonlocal say
+        said = next((s for s in _sayings(value) if re.search(rf"(?<!\w){re.escape(s)}(?!\w)", say, re.I)), None)
+        if said is None or isinstance(value, bool) or Reference.parse(value):
+            return value
+        say = re.sub(rf"(?<!\w){re.escape(said)}(?!\w)", f"{{{name}:{kind}}}", say, count=1, flags=re.I)
+        if choices:
+            slots[name] = tuple(spell(c) for c in choices)
+        return f"{{{name}}}"
+
+    for name, value in plan.steps[0].args.items():
+        type_ = tool.by_name[name].type
+        element = type_.item or type_
+        kind = "int" if element.name == "int" else "spoken"
+        if element.name == "float":
+            args[name] = value
+        elif isinstance(value, list):
+            args[name] = [slot(f"{name}{i}", v, element.choices, kind) for i, v in enumerate(value)]
+        else:
+            args[name] = slot(name, value, element.choices, kind)
+    return Template(say, ((tool.name, args),), slots=slots, category="adapted")
+
+
+def _sayings(value: Any) -> list[str]:
+    """How a value may stand in a sentence."""
+    if isinstance(value, int) and 0 <= value < len(NUMBERS):
+        return [str(value), NUMBERS[value]]
+    return [str(value), str(value).replace("_", " ")]
+
+
+def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: int = 80,
+          progress: Callable[[int, int, float], None] | None = None) -> Adapted:  # fmt: skip
+    """Fine-tune `checkpoint` on the third-party tools among `tools` and write the result to `to`.
+
+    progress(step, steps, loss) is called after every step. Raises NothingToLearn.
+    """
+    begun = time.monotonic()
+    theirs = {n: t for n, t in tools.items() if t.third_party}
+    model = load(checkpoint)
+    engine = Engine(model, slots=1, length=2048)
+    try:
+        templates = label(engine, theirs)
+    finally:
+        engine.close()
+    if not templates:
+        raise NothingToLearn(
+            "no installed plugin has usable examples; add @tool(examples=[…]) to its tools, "
+            "or install one (assistant tools lists them)"
+        )
+    domain = Domain("installed", dict(theirs), tuple(templates)).spelled()
+    trainer, encoder = _trainer(checkpoint, domain, to, steps)
+    heldout = HeldOut(encoder, trainer.config)
+    before = heldout.measure(trainer.params)
+    for n in range(steps):
+        loss, _ = trainer.train_step()
+        if progress:
+            progress(n + 1, steps, loss)
+    after = heldout.measure(trainer.params)
+    save_checkpoint(to, trainer.params, trainer.config, encoder.tokenizer)
+    _describe(checkpoint, to, theirs, steps, before, after)
+    return Adapted(len(templates), before, after, time.monotonic() - begun)
+
+
+def _trainer(checkpoint: Path, domain: Domain, to: Path, steps: int) -> tuple[Trainer, Encoder]:
+    from transformers import PreTrainedTokenizerFast
+
+    config = load(checkpoint).config
+    encoder = Encoder(PreTrainedTokenizerFast.from_pretrained(checkpoint))
+    settings = RunSettings(
+        steps=steps, vocab=config.vocab_size, hidden=config.hidden_size, layers=config.num_layers,
+        heads=config.num_heads, kv_heads=config.num_kv_heads, mlp=config.intermediate_size,
+        muon=0.004, adam=6e-4, warmup=5, decay=0.5,
+    )  # fmt: skip
+    params: Params = load_params(checkpoint, config)
+    curriculum = Curriculum(encoder, seed=1, extra=[domain])
+    trainer = Trainer(to, settings, curriculum=curriculum, start=params)
+    trainer.step = STAGES[-2].until + 10_000  # past the curriculum's first stages, on data that no run has seen
+    return trainer, encoder
+
+
+def _describe(checkpoint: Path, to: Path, tools: Mapping[str, ToolSpec], steps: int, before: dict, after: dict) -> None:
+    """The files beside the weights: the original's calibration and card, and what was changed."""
+    for name in ("planner.json", "README.md"):
+        if (checkpoint / name).exists():
+            (to / name).write_text((checkpoint / name).read_text("utf-8"), "utf-8")
+    with (to / "README.md").open("a", encoding="utf-8") as file:
+        file.write(CARD.format(steps=steps, tools=", ".join(tools), before=json.dumps(before), after=json.dumps(after)))
