@@ -266,6 +266,11 @@ class Assistant:
         rows = await self._db(self.commands.recent, limit, session)
         return [command(row, await self._errand(row)) for row in rows]
 
+    @property
+    def waiting(self) -> int:
+        """How many commands are being understood or carried out."""
+        return len(self._tasks)
+
     def artifact(self, id: str) -> StoredArtifact:
         """A file that a step has made. Raises KeyError."""
         return self.sandbox.artifacts.get(id)

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     allowed_hosts: list[str] = Field(default_factory=list, description="further names for the Host header")
+    commands_per_minute: int = Field(60, ge=1, description="more are answered with 429")
     smtp_url: str | None = Field(None, description="smtp://user:password@host:587, or smtps://…")
     smtp_from: str | None = None
     send_location: bool = Field(False, description="leave GPS positions in photos that are sent")

@@ -56,7 +56,7 @@ async function submit(work) {
   try {
     show(await work);
   } catch (error) {
-    notice("problem", error instanceof ApiError ? error.message : String(error), 8000);
+    notice("problem", [error instanceof ApiError ? error.message : String(error)], 8000);
   } finally {
     waiting.remove();
     $("welcome").hidden = thread.children.length > 0;
@@ -95,7 +95,7 @@ async function press() {
     await recorder.start();
   } catch (error) {
     label(false);
-    notice("problem", error.message, 8000);
+    notice("problem", [error.message], 8000);
   }
 }
 
@@ -139,12 +139,16 @@ document.addEventListener("keydown", async (e) => {
 
 // Notices and health
 
-function notice(kind, text, forMs = 0) {
-  const id = `${kind}:${text}`;
-  const found = [...$("notices").children].find((n) => n.dataset.id === id);
-  if (found) return;
-  const close = el("button", { class: "quiet", type: "button", "aria-label": "Dismiss", onclick: () => box.remove() }, "×");
-  const box = el("div", { class: `notice ${kind}`, role: kind === "problem" ? "alert" : "note", "data-id": id }, el("p", {}, text), close);
+function notice(kind, texts, forMs = 0) {
+  const id = `${kind}:${texts.join("|")}`;
+  if ($("notices").querySelector(`[data-id="${CSS.escape(id)}"]`) || sessionStorage.getItem("seen") === id) return;
+  const dismiss = () => {
+    box.remove();
+    if (kind !== "problem") sessionStorage.setItem("seen", id);
+  };
+  const close = el("button", { class: "quiet", type: "button", "aria-label": "Dismiss", onclick: dismiss }, "×");
+  const lines = el("ul", {}, ...texts.map((text) => el("li", {}, text)));
+  const box = el("div", { class: `notice ${kind}`, role: kind === "problem" ? "alert" : "note", "data-id": id }, lines, close);
   $("notices").append(box);
   if (forMs) setTimeout(() => box.remove(), forMs);
 }
@@ -155,12 +159,14 @@ async function checkHealth() {
     const ready = health.status === "ready";
     $("health").textContent = ready ? "" : "starting…";
     $("health").dataset.state = health.status;
+    $("notices").querySelectorAll(".health-note").forEach((n) => n.remove());
     if (!ready) return void setTimeout(checkHealth, 1500);
-    for (const text of health.notices) notice("info", text);
+    if (health.notices.length) notice("info health-note", health.notices);
+    if (!health.speech.ready && !health.speech.problem) setTimeout(checkHealth, 3000); // its notice goes away
   } catch (error) {
     $("health").dataset.state = "away";
     $("health").textContent = "not reachable";
-    if (error.status === 401) notice("problem", error.message);
+    if (error.status === 401) notice("problem", [error.message]);
     else setTimeout(checkHealth, 3000);
   }
 }
@@ -198,10 +204,10 @@ $("history-toggle").addEventListener("click", () => {
 async function begin() {
   checkHealth();
   loadExamples().catch(() => {});
-  // What this tab has begun, and whatever still waits for a word, stays in sight after a reload.
   const [past, mine] = await Promise.all([loadPast(), api.conversation(session)]).catch(() => [[], []]);
-  const waiting = past.filter((c) => c.question && !mine.some((m) => m.id === c.id));
-  for (const c of [...waiting.reverse(), ...mine.reverse()]) show(c);
+  for (const c of mine.reverse()) show(c); // what this tab has begun stays in sight after a reload
+  const waiting = past.filter((c) => c.question && !errands.has(c.id)).length;
+  if (waiting) notice("info", [`${waiting === 1 ? "An earlier errand waits" : `${waiting} earlier errands wait`} for your word: see History.`]);
 }
 
 begin();

@@ -107,6 +107,7 @@ class StepView {
     if (summary || error) this.note.textContent = summary || error;
     if (ms) this.time.textContent = duration(ms);
     for (const artifact of artifacts ?? []) this.#show(artifact);
+    if (artifacts?.length) this.note.textContent = ""; // the files say it themselves
   }
 
   // Small pictures of what a step has found, which are not files of its own.
@@ -125,6 +126,7 @@ class StepView {
     let content = null;
     if (artifact.media_type.startsWith("image/")) content = el("img", { src: url, alt: artifact.name, decoding: "async" });
     else if (artifact.media_type.startsWith("video/")) content = el("video", { src: url, controls: true, loop: true, muted: true, playsinline: true });
+    this.media.classList.toggle("many", this.media.querySelectorAll("figure").length > 0);
     this.media.append(el("figure", { "data-id": artifact.id }, content, caption));
   }
 

@@ -1,0 +1,75 @@
+"""`assistant serve`: one process, loopback unless told otherwise, a shutdown that loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+from assistant.config import Settings
+
+from . import logs
+from .app import create_app
+from .guard import is_any, is_loopback
+from .token import FILE, load_token
+
+log = logging.getLogger("server")
+GRACE_S = 10
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM. Raises TokenError, SettingsError, OSError (the port is taken)."""
+    token, new = load_token(settings.home)
+    logs.configure(settings, token)
+    app = create_app(settings, token=token)
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, log_config=None, access_log=False, ws="none", server_header=False,
+        timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=15, lifespan="on",
+    )  # fmt: skip
+    if not is_loopback(settings.host):
+        log.warning("bound to %s: reachable from other machines, unencrypted; put a TLS proxy before it", settings.host)
+    listener = _bind(settings.host, settings.port)
+    _Server(config, settings, token if new else "").run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says where it is once it serves, and ends event streams when it is to stop."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, token: str) -> None:
+        super().__init__(config)
+        self._settings, self._token = settings, token
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit and sockets:
+            print(_welcome(self._settings, sockets[0].getsockname()[1], self._token), file=sys.stderr, flush=True)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self.config.app.state.closing.set()  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        how = "choose another with --port" if error.errno == 98 else "check --host"
+        raise OSError(f"cannot listen on {host}, port {port}: {os.strerror(error.errno or 0)}; {how}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _welcome(settings: Settings, port: int, token: str) -> str:
+    host = "127.0.0.1" if is_any(settings.host) else settings.host
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    if token:
+        return f"The assistant is at {address}?token={token}\nShown once; the token is kept in {settings.home / FILE}."
+    return f"The assistant is at {address} (open it once with ?token=…, the token is in {settings.home / FILE})."
