@@ -53,6 +53,12 @@ class Tokenizer:
         file = self.folder / "tokenizer_config.json"
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
+    @property
+    def template(self) -> str:
+        """The chat template's source; `ValueError` when the checkpoint has none."""
+        template = self._chat.chat_template
+        return template if isinstance(template, str) else "\n".join(template.values())
+
     @cached_property
     def _chat(self) -> Any:
         from transformers import AutoTokenizer  # seconds to import, so only when a chat is rendered

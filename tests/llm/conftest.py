@@ -64,6 +64,14 @@ FAMILIES = {
 }
 
 
+CHAT_TEMPLATE = (
+    "{% if tools %}Tools:{% for tool in tools %} {{ tool.function.name }}{% endfor %}. Calls go between "
+    "<tool_call> and </tool_call>.\n{% endif %}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<tool_call>\n{{ c.function | tojson }}\n</tool_call>{% endfor %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
 def random_model(family: str) -> torch.nn.Module:
     """A transformers model with weights large enough that its greedy choices are clear."""
     torch.set_num_threads(1)
@@ -103,13 +111,13 @@ def write_tokenizer(folder: Path, size: int = VOCAB - 24) -> None:
     text = ['{"steps": [{"tool": "photos.select", "args": {"count": 5}}]}', "send the five newest photos to Alice"] * 3
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        special_tokens=["<eos>", "<|user|>", "<|assistant|>"],
+        special_tokens=["<eos>", "<|user|>", "<|assistant|>", "<tool_call>", "</tool_call>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(text, trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {"eos_token": "<eos>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    settings = {"eos_token": "<eos>", "tokenizer_class": "PreTrainedTokenizerFast", "chat_template": CHAT_TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 

@@ -1,0 +1,318 @@
+"""An OpenAI-compatible surface over an engine: an ASGI application to mount at `/v1`.
+
+    app.mount("/v1", openai.application(engine))      # after the server's own /v1 routes and behind its authentication
+
+`POST /chat/completions` (tools, tool_choice, response_format, streaming, logprobs, usage) and `GET /models`. Prompts
+and tool calls follow the checkpoint's own chat template; see `toolcalls.py`. What cannot be served is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from . import request as llm
+from .engine import Engine
+from .grammar import BadGrammar, Constraint
+from .request import Result, Stream
+from .tokenizer import TextStream
+from .toolcalls import Call, ToolFormat, tool_format
+
+
+class _Options(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """The fields of a chat completion that are understood; others are ignored unless they would change the answer."""
+
+    model_config = ConfigDict(extra="ignore")
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    model: str = ""
+    tools: list[dict[str, Any]] = []
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    parallel_tool_calls: bool = True
+    response_format: dict[str, Any] | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float = Field(1.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    min_p: float = Field(0.0, ge=0, le=1)
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: int = Field(1, ge=1, le=16)
+    stream: bool = False
+    stream_options: _Options | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    frequency_penalty: Literal[0, None] | None = None
+    presence_penalty: Literal[0, None] | None = None
+    logit_bias: None = None
+
+
+class _Refused(Exception):
+    def __init__(self, message: str, status: int = 400, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+def application(engine: Engine) -> Starlette:
+    """The ASGI application for one engine; the model's name is the checkpoint's folder or hub name."""
+    chat = _Chat(engine)
+    routes = [Route("/chat/completions", chat.complete, methods=["POST"]), Route("/models", chat.models)]
+    return Starlette(routes=routes)
+
+
+def _error(message: str, status: int, code: str | None = None) -> JSONResponse:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
+
+
+class _Chat:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.name = engine.model.name
+        self.created = int(time.time())
+
+    async def models(self, _: HttpRequest) -> Response:
+        model = {"id": self.name, "object": "model", "created": self.created, "owned_by": "local"}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def complete(self, http: HttpRequest) -> Response:
+        try:
+            body = ChatRequest.model_validate(await http.json())
+            requests, tools = await asyncio.to_thread(self._requests, body)
+            streams = [self.engine.submit(request) for request in requests]
+        except ValidationError as error:
+            first = error.errors()[0]
+            return _error(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 400)
+        except json.JSONDecodeError as error:
+            return _error(f"the body is not JSON: {error}", 400)
+        except _Refused as error:
+            return _error(str(error), error.status, error.code)
+        except (BadGrammar, ValueError) as error:
+            return _error(str(error), 400)
+        head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self.name}
+        if body.stream:
+            return StreamingResponse(self._events(head, body, streams, tools), media_type="text/event-stream")
+        return await self._answer(http, head, body, streams, tools)
+
+    def _requests(self, body: ChatRequest) -> tuple[list[llm.Request], ToolFormat | None]:
+        """One engine request per choice (each with its own constraint), and how tool calls look, if any may come."""
+        tokenizer = self.engine.model.tokenizer
+        if tokenizer is None:
+            raise _Refused("this checkpoint has no tokenizer, so it cannot chat")
+        if body.model not in ("", "default", self.name):
+            raise _Refused(f"the model {body.model!r} does not exist; {self.name!r} does", 404, "model_not_found")
+        choice = body.tool_choice or ("auto" if body.tools else "none")
+        tools = tool_format(self.engine.model, body.tools) if body.tools and choice != "none" else None
+        if choice not in ("auto", "none") and tools is None:
+            raise _Refused("tool_choice asks for a call, but there are no tools")
+        prompt = tokenizer.chat([_plain(message) for message in body.messages], body.tools if tools else None)
+        limit = body.max_completion_tokens or body.max_tokens or self.engine.length
+        stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+        seed = body.seed if body.seed is not None else uuid.uuid4().int & 0x7FFFFFFF
+        requests = [
+            llm.Request(
+                prompt,
+                constraint=self._constraint(body, tools, choice),
+                max_tokens=limit,
+                temperature=body.temperature,
+                top_p=body.top_p,
+                top_k=body.top_k,
+                min_p=body.min_p,
+                seed=seed + i,
+                stop=stop,
+                logprobs=(body.top_logprobs or 0) if body.logprobs else 0,
+            )
+            for i in range(body.n)
+        ]
+        return requests, tools
+
+    def _constraint(self, body: ChatRequest, tools: ToolFormat | None, choice: Any) -> Constraint | None:
+        form = body.response_format or {"type": "text"}
+        grammars = self.engine.model.grammars
+        if tools is not None and choice != "auto":
+            name = choice["function"]["name"] if isinstance(choice, dict) else None
+            return tools.required(name, body.parallel_tool_calls)
+        if form.get("type") == "json_schema":
+            schema = (form.get("json_schema") or {}).get("schema")
+            if not isinstance(schema, dict):
+                raise _Refused("response_format.json_schema.schema is missing")
+            return grammars.json_schema(schema)
+        if form.get("type") == "json_object":
+            return grammars.json_schema({"type": "object"})
+        if form.get("type") != "text":
+            raise _Refused(f"response_format {form.get('type')!r} is not supported")
+        return tools.optional() if tools is not None else None
+
+    async def _answer(
+        self, http: HttpRequest, head: dict, body: ChatRequest, streams: list[Stream], tools: ToolFormat | None
+    ) -> Response:
+        gone = asyncio.create_task(_disconnected(http))
+        work = asyncio.create_task(_all(streams))
+        try:
+            await asyncio.wait((gone, work), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                work.cancel()
+                return _error("the client went away", 499)
+            results = work.result()
+        except Exception as error:
+            return _error(str(error), 500)
+        finally:
+            gone.cancel()
+            for stream in streams:
+                stream.cancel()
+        choices = [self._choice(i, body, result, tools) for i, result in enumerate(results)]
+        return JSONResponse(
+            {
+                **head,
+                "object": "chat.completion",
+                "choices": choices,
+                "usage": _usage(results),
+                "system_fingerprint": None,
+            }
+        )
+
+    def _choice(self, index: int, body: ChatRequest, result: Result, tools: ToolFormat | None) -> dict[str, Any]:
+        text, calls = (result.text, []) if tools is None else tools.parse(result.ids, result.text)
+        message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
+        if calls:
+            message["tool_calls"] = [_call(call) for call in calls]
+        logprobs = {"content": self._logprobs(result.tokens), "refusal": None} if body.logprobs else None
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": _reason(result, calls)}
+
+    async def _events(
+        self, head: dict, body: ChatRequest, streams: list[Stream], tools: ToolFormat | None
+    ) -> AsyncIterator[str]:
+        def event(choices: list[dict], **extra: Any) -> str:
+            data = {**head, "object": "chat.completion.chunk", "choices": choices, **extra}
+            return f"data: {json.dumps(data)}\n\n"
+
+        def delta(index: int, change: dict, reason: str | None = None, logprobs: Any = None) -> dict:
+            return {"index": index, "delta": change, "finish_reason": reason, "logprobs": logprobs}
+
+        try:
+            for index, stream in enumerate(streams):
+                yield event([delta(index, {"role": "assistant", "content": ""})])
+                async for change, tokens in self._pieces(body, stream, tools):
+                    logprobs = {"content": self._logprobs(tokens), "refusal": None} if body.logprobs else None
+                    yield event([delta(index, {"content": change}, logprobs=logprobs)])
+                result = await stream.wait()
+                calls = tools.parse(result.ids, result.text)[1] if tools is not None else []
+                for i, call in enumerate(calls):
+                    yield event([delta(index, {"tool_calls": [{"index": i, **_call(call)}]})])
+                yield event([delta(index, {}, _reason(result, calls))])
+            if body.stream_options is not None and body.stream_options.include_usage:
+                yield event([], usage=_usage([await stream.wait() for stream in streams]))
+            yield "data: [DONE]\n\n"
+        except Exception as error:  # the status is already sent
+            yield f"data: {json.dumps({'error': {'message': str(error), 'type': 'server_error'}})}\n\n"
+        finally:
+            for stream in streams:
+                stream.cancel()
+
+    async def _pieces(
+        self, body: ChatRequest, stream: Stream, tools: ToolFormat | None
+    ) -> AsyncIterator[tuple[str, list[llm.Token]]]:
+        """Text as it comes, with the tokens it is made of; what may become a stop string or a call is held back."""
+        assert self.engine.model.tokenizer is not None
+        text, held, tokens = TextStream(self.engine.model.tokenizer), "", []
+        stops = [body.stop] if isinstance(body.stop, str) else body.stop or []
+        async for token in stream:
+            if tools is not None and tools.starts(token.id, held):
+                break
+            held += text.push(token.id)
+            tokens.append(token)
+            safe = _safe(held, stops)
+            if safe and not (tools is not None and tools.may_start(held)):
+                yield held[:safe], tokens
+                held, tokens = held[safe:], []
+        else:
+            held += text.flush()
+            ends = [at for stop in stops if (at := held.find(stop)) >= 0]
+            held = held[: min(ends)] if ends else held
+            if held and not (tools is not None and tools.parse([], held)[1]):
+                yield held, tokens
+
+    def _logprobs(self, tokens: list[llm.Token]) -> list[dict[str, Any]]:
+        def entry(token: int, logprob: float) -> dict[str, Any]:
+            assert self.engine.model.tokenizer is not None
+            text = self.engine.model.tokenizer.decode([token], skip_special=False)
+            return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode())}
+
+        return [{**entry(t.id, t.logprob), "top_logprobs": [entry(*top) for top in t.top]} for t in tokens]
+
+
+def _plain(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as chat templates expect it: content as text, arguments of earlier calls as objects."""
+    message = dict(message)
+    if isinstance(message.get("content"), list):
+        parts = message["content"]
+        if any(part.get("type") != "text" for part in parts):
+            raise _Refused("only text content is supported")
+        message["content"] = "".join(part["text"] for part in parts)
+    if message.get("content") is None:
+        message["content"] = ""
+    if message.get("tool_calls"):
+        message["tool_calls"] = [
+            {**call, "function": {**call["function"], "arguments": _object(call["function"].get("arguments") or "{}")}}
+            for call in message["tool_calls"]
+        ]
+    return message
+
+
+def _object(arguments: Any) -> Any:
+    try:
+        return json.loads(arguments) if isinstance(arguments, str) else arguments
+    except json.JSONDecodeError:
+        raise _Refused("the arguments of an earlier tool call are not JSON") from None
+
+
+def _call(call: Call) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
+    return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
+
+
+def _reason(result: Result, calls: list[Call]) -> str:
+    return "tool_calls" if calls and result.finish_reason == "stop" else result.finish_reason
+
+
+def _usage(results: list[Result]) -> dict[str, Any]:
+    prompt, completion = results[0].prompt_tokens, sum(len(result.tokens) for result in results)
+    cached = {"cached_tokens": results[0].reused_tokens}
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": cached,
+    }
+
+
+def _safe(text: str, stops: list[str]) -> int:
+    """How many characters of the text can be sent without cutting into a stop string that may be coming."""
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    if found:
+        return min(found)
+    overlap = max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
+    return len(text) - overlap
+
+
+async def _all(streams: list[Stream]) -> list[Result]:
+    return [await stream.wait() for stream in streams]
+
+
+async def _disconnected(http: HttpRequest) -> None:
+    while not await http.is_disconnected():
+        await asyncio.sleep(0.2)

@@ -1,0 +1,212 @@
+"""The OpenAI-compatible surface, driven by the official client over a real socket."""
+
+import json
+import shutil
+import threading
+import time
+
+import openai as client_library
+import pytest
+import uvicorn
+
+from assistant.llm import Engine, load, openai
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": "",
+            "parameters": {
+                "type": "object",
+                "properties": {"count": {"type": "integer", "minimum": 0, "maximum": 99}},
+                "required": ["count"],
+                "additionalProperties": False,
+            },
+        },
+    }
+    for name in ("photos", "mail")
+]
+ASK = [{"role": "user", "content": "send the five newest photos to Alice"}]
+
+
+def serve(engine):
+    config = uvicorn.Config(openai.application(engine), port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    return server, thread, client_library.OpenAI(base_url=f"http://127.0.0.1:{port}", api_key="x", max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def engine(chatty):
+    with Engine(load(chatty), slots=2, length=256, sizes=(1, 8, 64)) as engine:
+        engine.warm_up()
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def client(engine):
+    server, thread, client = serve(engine)
+    yield client
+    server.should_exit = True
+    thread.join(10)
+
+
+def ask(client, engine, **more):
+    settings = {"messages": ASK, "max_tokens": 60, "temperature": 0, **more}
+    return client.chat.completions.create(model=engine.model.name, **settings)
+
+
+def test_models(client, engine):
+    assert [model.id for model in client.models.list()] == [engine.model.name]
+
+
+def test_a_chat_and_its_usage(client, engine):
+    first = ask(client, engine, max_tokens=12)
+    again = ask(client, engine, max_tokens=12)
+    assert first.choices[0].message.role == "assistant" and first.choices[0].message.content
+    assert first.choices[0].message.content == again.choices[0].message.content
+    usage = again.usage
+    assert usage.completion_tokens == 12 and usage.total_tokens == usage.prompt_tokens + 12
+    assert usage.prompt_tokens_details.cached_tokens == usage.prompt_tokens - 1  # the prefix cache
+    assert again.choices[0].finish_reason == "length"
+
+
+def test_streaming_gives_the_same_text(client, engine):
+    whole = ask(client, engine).choices[0].message.content
+    chunks = list(ask(client, engine, stream=True, stream_options={"include_usage": True}))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == whole
+    assert chunks[-2].choices[0].finish_reason == "length" and chunks[-1].usage.completion_tokens == 60
+    assert len(chunks) > 20  # piece by piece
+
+
+def test_stop_strings_never_show_even_in_part(client, engine):
+    whole = ask(client, engine).choices[0].message.content
+    stop = whole[10:13]
+    cut = ask(client, engine, stop=stop)
+    streamed = "".join(c.choices[0].delta.content or "" for c in ask(client, engine, stop=[stop], stream=True))
+    assert cut.choices[0].message.content == streamed == whole[: whole.index(stop)]
+    assert cut.choices[0].finish_reason == "stop"
+
+
+def test_log_probabilities(client, engine):
+    answer = ask(client, engine, max_tokens=5, logprobs=True, top_logprobs=3).choices[0]
+    assert len(answer.logprobs.content) == 5
+    for token in answer.logprobs.content:
+        assert token.token == token.top_logprobs[0].token and len(token.top_logprobs) == 3
+        assert token.logprob == token.top_logprobs[0].logprob >= token.top_logprobs[2].logprob
+    streamed = ask(client, engine, max_tokens=5, logprobs=True, stream=True)
+    pieces = [t.logprob for c in streamed if c.choices[0].logprobs for t in c.choices[0].logprobs.content]
+    assert pieces == pytest.approx([token.logprob for token in answer.logprobs.content], abs=1e-4)
+
+
+def test_json_schema(client, engine):
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}, "to": {"enum": ["Alice", "Bob"]}}}
+    schema |= {"required": ["n", "to"], "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    for seed in range(3):
+        answer = ask(client, engine, response_format=form, temperature=2.0, seed=seed).choices[0]
+        data = json.loads(answer.message.content)
+        assert data["n"] in (1, 2) and data["to"] in ("Alice", "Bob") and answer.finish_reason == "stop"
+
+
+def test_required_tool_calls(client, engine):
+    for seed in range(3):
+        answer = ask(
+            client, engine, tools=TOOLS, tool_choice="required", parallel_tool_calls=False, temperature=1.5, seed=seed
+        )
+        (call,) = answer.choices[0].message.tool_calls
+        assert call.function.name in ("photos", "mail") and 0 <= json.loads(call.function.arguments)["count"] <= 99
+        assert answer.choices[0].finish_reason == "tool_calls" and answer.choices[0].message.content is None
+
+
+def test_a_named_tool_is_called_and_streams(client, engine):
+    choice = {"type": "function", "function": {"name": "mail"}}
+    chunks = list(ask(client, engine, tools=TOOLS, tool_choice=choice, stream=True))
+    calls = [call for c in chunks for call in c.choices[0].delta.tool_calls or []]
+    assert [call.function.name for call in calls] == ["mail"] and set(json.loads(calls[0].function.arguments)) == {
+        "count"
+    }
+    assert not any(c.choices[0].delta.content for c in chunks)
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_conversations_with_earlier_calls_are_rendered(client, engine):
+    call = {"id": "c1", "type": "function", "function": {"name": "mail", "arguments": '{"count": 3}'}}
+    messages = [*ASK, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    messages.append({"role": "tool", "tool_call_id": "c1", "content": "done"})
+    answer = client.chat.completions.create(model=engine.model.name, messages=messages, tools=TOOLS, max_tokens=3)
+    assert answer.usage.completion_tokens <= 3
+
+
+def test_optional_calls_are_well_formed_once_begun(engine):
+    from assistant.llm.toolcalls import tool_format
+
+    form = tool_format(engine.model, TOOLS)
+    constraint, tokenizer = form.optional(), engine.model.tokenizer
+    text = "Sure. "
+    for token in tokenizer.encode(text):
+        constraint.consume(token)
+        assert constraint.forced() == []
+    constraint.consume(tokenizer.token_id("<tool_call>"))
+    assert tokenizer.decode(constraint.forced()) == '\n{"name": "'
+    body = '\n{"name": "mail", "arguments": {"count": 7}}\n'
+    ids = [*tokenizer.encode(text), tokenizer.token_id("<tool_call>"), *tokenizer.encode(body)]
+    for token in tokenizer.encode(body):
+        constraint.consume(token)
+    constraint.consume(tokenizer.token_id("</tool_call>"))
+    assert constraint.forced() == []  # free again
+    ids.append(tokenizer.token_id("</tool_call>"))
+    assert form.parse(ids, "") == ("Sure.", [openai.Call("mail", {"count": 7})])
+
+
+def test_several_choices(client, engine):
+    answer = ask(client, engine, n=3, temperature=1.5, seed=1, max_tokens=10)
+    assert len({choice.message.content for choice in answer.choices}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"temperature": 9}, "temperature"),
+        ({"messages": []}, "messages"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nope"}}}},
+            "nope",
+        ),
+        ({"tool_choice": "required"}, "no tools"),
+        ({"messages": [{"role": "user", "content": "photos " * 300}]}, "at most 255 fit"),
+        ({"frequency_penalty": 1.0}, "frequency_penalty"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "only text"),
+    ],
+)
+def test_bad_requests_get_clear_errors_and_the_service_goes_on(client, engine, change, words):
+    with pytest.raises(client_library.BadRequestError, match=words):
+        ask(client, engine, **change)
+    assert ask(client, engine, max_tokens=2).usage.completion_tokens <= 2
+
+
+def test_an_unknown_model_is_not_found(client):
+    with pytest.raises(client_library.NotFoundError, match="does not exist"):
+        client.chat.completions.create(model="gpt-4", messages=ASK)
+
+
+def test_bare_json_calls_for_templates_without_marks(chatty, tmp_path, engine):
+    folder = tmp_path / "bare"
+    shutil.copytree(chatty, folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["chat_template"] = '{{ messages[0].content }} Answer with {"name": …, "parameters": …}.'
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with Engine(load(folder), slots=2, length=256, sizes=(1, 8, 64)) as bare:
+        server, thread, client = serve(bare)
+        answer = ask(client, bare, tools=TOOLS, tool_choice="required")
+        chunks = list(ask(client, bare, tools=TOOLS, tool_choice="required", stream=True))
+        server.should_exit = True
+        thread.join(10)
+    (call,) = answer.choices[0].message.tool_calls
+    assert call.function.name in ("photos", "mail") and "count" in json.loads(call.function.arguments)
+    assert not any(c.choices[0].delta.content for c in chunks)
