@@ -11,8 +11,9 @@ One line for the tool, one indented line per argument; a list repeats its argume
      to: Bob
      attachments: $2
 
-Names are spelled (see `spelling`) where the checkpoint wants that. Words of the user end with the line, so they need no quotes or escapes; `?` stands for a required argument that the
-user did not give. Arguments come in the order of the signature, which leaves one way to write a plan.
+Names are spelled (see `spelling`) where the checkpoint wants that. Words of the user end with the line, so they need
+no quotes or escapes; `?` stands for a required argument that the user did not give. Arguments come in the order of the
+signature, which leaves one way to write a plan.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ def write(plan: Plan, tools: Mapping[str, ToolSpec], missing: str | None = None)
 
 
 def _asking_step(plan: Plan, tools: Mapping[str, ToolSpec], missing: str | None) -> int | None:
-    for n, step in enumerate(plan.steps):
-        if missing in tools[step.tool].by_name and missing not in step.args:
-            return n
-    return None
+    """The step that needs the missing argument; one that merely could have it only if none does."""
+    lacking = [n for n, s in enumerate(plan.steps) if missing in tools[s.tool].by_name and missing not in s.args]
+    needing = [n for n in lacking if tools[plan.steps[n].tool].by_name[str(missing)].required]
+    return next(iter(needing or lacking[-1:]), None)
 
 
 def literal(value: Any) -> str:

@@ -8,6 +8,7 @@ user's sentence has. Large foreign checkpoints take the names as they are.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +21,8 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 
 def spell(name: str) -> str:
     """ "photos.add_to_album" → "photos add to album", "boostHeating" → "boost heating"."""
-    return " ".join(w.lower() for w in WORD.findall(name)) or name
+    plain = "".join(c for c in unicodedata.normalize("NFD", name) if not unicodedata.combining(c))
+    return " ".join(w.lower() for w in WORD.findall(plain)) or name
 
 
 @dataclass(frozen=True)
