@@ -7,6 +7,7 @@
     if state.question: await executor.answer(state.id, confirm=True)     # or choice=1 (from 1), or text="…"
     async for event in executor.events(state.id, after=0): …            # replays, then follows until finished
     await executor.cancel(state.id);  await executor.history(limit=50, session=None);  await executor.aclose()
+    async for reminder in executor.raised(since): …          # reminders as they become due; executor.reminders.all()
 
 `submit` checks the plan (PlanError) and starts it; a request with an `id` that is known returns that errand
 (idempotency). `missing=(step, argument)` with `question` starts the errand with a question of kind "missing"; the

@@ -138,6 +138,7 @@ class Executor:
         config: DBOSConfig = {
             "name": "voice-errands", "system_database_url": url, "application_version": APPLICATION_VERSION,
             "executor_id": self._id, "log_level": "ERROR", "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": 0.2,  # we wait for none; a close waits for the poller
         }  # fmt: skip
         DBOS(config=config)
         DBOS.launch()
@@ -305,6 +306,15 @@ class Executor:
             await self._dispatcher.deliver_reminders(self._id)
             self._reminded = True
         return raised
+
+    async def raised(self, since: dt.datetime) -> AsyncIterator[ReminderState]:
+        """The reminders that were raised after a moment, and then each as it is raised; ends with `aclose`."""
+        while self._started:
+            for reminder in await self._db(self.reminders.raised_after, since):
+                assert reminder.raised is not None
+                since = reminder.raised
+                yield reminder
+            await self._changed(5.0)
 
     async def _clean(self) -> None:
         """Once a day: forget old errands, and cancel those whose question nobody answered for a week."""

@@ -63,6 +63,12 @@ class Reminders:
             add_event(c, reminder.errand, "reminder", told)
             return True
 
+    def raised_after(self, moment: dt.datetime) -> list[ReminderState]:
+        """Those that were raised after a moment, in that order."""
+        with self._store.read() as c:
+            query = sa.select(reminders).where(reminders.c.raised > moment.timestamp()).order_by(reminders.c.raised)
+            return [_state(r) for r in c.execute(query)]
+
     def all(self, limit: int = 100) -> list[ReminderState]:
         """All of them, those that are due last first."""
         with self._store.read() as c:

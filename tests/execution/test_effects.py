@@ -280,6 +280,12 @@ async def test_position_is_taken_out(folder, errand_sandbox):
 # reminders
 
 
+async def aiter_first(source):
+    async for item in source:
+        yield item
+        return
+
+
 async def test_reminders_are_raised_once(folder, errand_sandbox):
     async with kit.executor_in(folder, errand_sandbox) as executor:
         state = await carry_out(executor, ("reminders.add", {"text": "call Ben", "when": "tomorrow at 9"}))
@@ -289,6 +295,8 @@ async def test_reminders_are_raised_once(folder, errand_sandbox):
         later = now + dt.timedelta(days=2)
         assert [r.text for r in await executor.raise_reminders(later)] == ["call Ben"]
         assert await executor.raise_reminders(later) == []
+        shown = [r.text async for r in aiter_first(executor.raised(now))]
+        assert shown == ["call Ben"]
         events = [e async for e in executor.events(state.id)]
         assert [e.data["text"] for e in events if e.type == "reminder"] == ["call Ben"]
     async with kit.executor_in(folder, errand_sandbox) as executor:

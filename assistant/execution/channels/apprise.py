@@ -15,6 +15,9 @@ from pathlib import Path
 from . import Message, NotSent, Unsure
 
 CONNECT_S = 10.0
+# Apprise logs whole addresses when it cannot read them; nothing of that goes further than `_Log`.
+logging.getLogger("apprise").propagate = False
+logging.getLogger("apprise").addHandler(logging.NullHandler())
 # Schemes that act on this machine instead of sending a message away.
 LOCAL = {"dbus", "exec", "gio", "glib", "gnome", "growl", "kde", "macosx", "qt", "syslog", "windows", "file"}
 
