@@ -146,5 +146,5 @@ def clock(text: str) -> tuple[int, int, bool] | None:
         if hour > 12:
             return hour, minute, True
         return hour % 12 + (12 if match["half_day"] == "pm" else 0), minute, True
-    known = hour > 12 or hour == 0 or bool(match["h"] and match["h"].startswith("0"))
+    known = hour > 12 or bool(match["h"] and match["h"].startswith("0"))
     return hour, minute, known
