@@ -23,7 +23,10 @@ class SandboxUnavailable(SandboxError):
 
 
 class ToolFailed(SandboxError):
-    """The tool raised, crashed or answered nonsense. kind: the exception's class; stderr_tail: what it printed."""
+    """The tool raised, crashed or answered nonsense.
+
+    kind: the class of the exception that it raised, empty when it ended in another way. stderr_tail: what it printed.
+    """
 
     def __init__(self, message: str, kind: str = "", traceback: str = "", stderr_tail: str = "") -> None:
         super().__init__(message)
@@ -108,8 +111,8 @@ PRELOAD = (
     *("pillow_heif", "imageio.v3", "imageio.plugins.pyav", "av", "sqlite3", "zoneinfo", "asyncio", "ssl"),
     *("dateparser.date", "rapidfuzz.fuzz", "rapidfuzz.process", "defusedxml.ElementTree", "PIL.IptcImagePlugin"),
     *("assistant.plugin", "assistant.plugin.values", "assistant.plugin.tool"),
-    *("tools.photos", "tools.gif", "tools.video", "tools.collage", "tools.messages", "tools.contacts"),
-    *("tools.reminders", "tools.notes"),
+    *("assistant.speech.decode", "tools.photos", "tools.gif", "tools.video", "tools.collage", "tools.messages"),
+    *("tools.contacts", "tools.reminders", "tools.notes"),
 )
 
 

@@ -171,7 +171,7 @@ class Supervisor:
     def _look(self) -> None:
         """What no rlimit covers: threads, bytes written in all, number of files, and the caller's change of mind."""
         if self.cancelled.is_set():
-            return self._stop(ToolFailed(f"{self.tool} was cancelled", "Cancelled"))
+            return self._stop(ToolFailed(f"{self.tool} was cancelled"))
         threads, written = _usage(self._pid) if self._pid else (0, 0)
         if threads > self.limits.threads:
             self._stop(ToolLimit(f"{self.tool} started more than {self.limits.threads} threads"))
@@ -213,7 +213,7 @@ class Supervisor:
             if number == signal.SIGXCPU or (self._end or {}).get("cpu_s", 0) >= self.limits.cpu_s:
                 return ToolLimit(f"{self.tool} used more than {self.limits.cpu_s} s of processor time", "", "", tail)
             name = signal.Signals(number).name if number in signal.Signals.__members__.values() else str(number)
-            return ToolFailed(f"{self.tool} crashed ({name})", name, "", tail)
+            return ToolFailed(f"{self.tool} crashed ({name})", "", "", tail)
         return ToolFailed(f"{self.tool} ended without an answer", "", "", tail)
 
     def _explain_failure(self, body: bytes, tail: str) -> ToolFailed:

@@ -160,13 +160,13 @@ def test_describe(sandbox):
 
 
 def test_image_that_would_fill_the_memory(sandbox, photos, base):
-    """169 million pixels in half a megabyte: the tool dies, and says why."""
+    """169 million pixels in a small file: the tool dies, and says why."""
     path = base / "bomb.png"
-    Image.new("RGB", (13_000, 13_000)).save(path)
-    assert path.stat().st_size < 600_000
+    Image.new("1", (13_000, 13_000)).save(path)
+    assert path.stat().st_size < 100_000
     bomb = {"$type": "Photo", "path": str(path)}
-    with pytest.raises(ToolLimit, match=r"useful\.shrink needed more than 256 MB of memory"):
-        sandbox.call_sync(call("shrink", {"photos": [bomb]}, limits=Limits(memory_bytes=256 << 20)))
+    with pytest.raises(ToolLimit, match=r"useful\.shrink needed more than 128 MB of memory"):
+        sandbox.call_sync(call("shrink", {"photos": [bomb]}, limits=Limits(memory_bytes=128 << 20)))
 
 
 def test_run(sandbox, world):
