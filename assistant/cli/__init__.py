@@ -2,12 +2,13 @@
 
 Nothing heavy is imported before a command needs it: `assistant --help` answers at once. Files: local.py opens the parts
 of an assistant in this process · run.py, ask.py errands · plugins.py tools, approvals, secrets · history.py ·
-display.py what an errand looks like on a terminal · exits.py exit codes.
+service.py the HTTP API · demo.py the demo · display.py what an errand looks like on a terminal · exits.py exit codes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -28,8 +29,10 @@ app = typer.Typer(
 )  # fmt: skip
 tools = typer.Typer(help="The installed tools, and what their plugins may do.", invoke_without_command=True)
 evaluate = typer.Typer(help="Measure the shipped models.", no_args_is_help=True)
+train = typer.Typer(help="Train the planner.", no_args_is_help=True)
 app.add_typer(tools, name="tools")
 app.add_typer(evaluate, name="eval")
+app.add_typer(train, name="train")
 
 
 @app.callback()
@@ -50,6 +53,23 @@ def root(
         from .local import confined
 
         context.obj = lambda *args: confined(_settings(context), name)(*args)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="where to listen; default 127.0.0.1, this machine alone")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="default 8080")] = None,
+) -> None:
+    """Serve the page and the API."""
+    from server.serve import serve as run_server
+    from server.token import TokenError
+
+    settings = _settings(context, host=host, port=port)
+    try:
+        run_server(settings)
+    except (OSError, TokenError) as error:
+        exits.leave(str(error), exits.UNAVAILABLE)
 
 
 @app.command(epilog=exits.TABLE)
@@ -148,6 +168,61 @@ def demo_library(folder: Annotated[Path, typer.Argument(help="a new folder")]) -
         exits.leave(str(error), exits.USAGE)
     typer.echo(f"{len(photos)} photos are in {folder}. Use them with:")
     typer.echo(f"  export ASSISTANT_PHOTOS={folder.absolute()} ASSISTANT_CONTACTS={folder.absolute() / 'contacts'}")
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    once: Annotated[
+        bool, typer.Option("--once", help="end after the errand; exit code 0 if the GIF was delivered")
+    ] = False,
+) -> None:
+    """Draw a photo library, start the service, speak a recorded errand to it, and show what came of it.
+
+    Everything lies in ./.demo, or in $ASSISTANT_HOME if that is set.
+    """
+    import os
+
+    from .demo import demo as run_demo
+
+    home = context.meta.get("home") or os.environ.get("ASSISTANT_HOME") or ".demo"
+    raise typer.Exit(run_demo(Path(home).expanduser().absolute(), once))
+
+
+def _pass_on(group: typer.Typer, name: str, module: str, about: str) -> None:
+    """Add a command whose options are those of `module.main`, which is imported only when it is called."""
+
+    @group.command(
+        name, help=about, add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )  # fmt: skip
+    def command(context: typer.Context) -> None:
+        inner = typer.Typer(pretty_exceptions_enable=False)
+        inner.command(help=about)(importlib.import_module(module).main)
+        inner(args=context.args, prog_name=context.command_path)
+
+
+_pass_on(evaluate, "planner", "assistant.training.evaluate", "Measure a planner checkpoint on the evaluation sets.")
+_pass_on(train, "planner", "assistant.training.loop", "Train a planner from nothing.")
+_pass_on(train, "export", "assistant.training.export", "Write a trained planner as a checkpoint.")
+
+
+@train.command()
+def adapt(
+    context: typer.Context,
+    to: Annotated[Path, typer.Option(help="folder for the new checkpoint; set ASSISTANT_MODEL to it")],
+    steps: Annotated[int, typer.Option(min=1, help="training steps")] = 80,
+) -> None:
+    """Adapt the planner to the plugins that are installed here."""
+    from assistant.shipped import planner_checkpoint
+    from assistant.training.adapt import adapt as run_adaptation
+
+    from .local import open_registry, open_sandbox
+
+    settings = _settings(context)
+    with open_sandbox(settings) as sandbox:
+        registry = open_registry(sandbox)
+    run_adaptation(Path(settings.model or planner_checkpoint()), registry, to, steps=steps)
 
 
 def _settings(context: typer.Context, **flags: Any) -> Any:
