@@ -19,6 +19,7 @@ from .execution.contacts import AddressBook
 from .execution.private import write_private
 from .execution.sandbox import Limits, Sandbox, SandboxError
 from .plugin.registry import Registry
+from .speech import Recogniser, open_recogniser
 from .speech.errors import DecoderFailed, ModelUnavailable, SpeechError
 from .speech.types import DecodeLimits, Hints
 
@@ -41,7 +42,7 @@ class Hearing:
     def __init__(self, settings: Settings, sandbox: Sandbox, registry: Registry, book: AddressBook) -> None:
         self._settings, self._sandbox, self._registry, self._book = settings, sandbox, registry, book
         self._folder = settings.home / "recordings"
-        self._opening: asyncio.Task[Any] | None = None
+        self._opening: asyncio.Task[Recogniser] | None = None
 
     def start(self) -> None:
         """Begin to open the recogniser."""
@@ -51,20 +52,18 @@ class Hearing:
         """Close the recogniser."""
         if self._opening is None:
             return
-        if self._opening.done() and self._opening.exception() is None:
-            close = getattr(self._opening.result(), "close", None)
-            if close is not None:
-                await asyncio.to_thread(close)
-            return
         self._opening.cancel()
-        await asyncio.gather(self._opening, return_exceptions=True)
+        [opened] = await asyncio.gather(self._opening, return_exceptions=True)
+        if isinstance(opened, Recogniser):
+            opened.close()
 
     @property
     def engine(self) -> str | None:
         """Such as "whisper:base" or "pocketsphinx"; None while it opens or when it cannot be opened."""
-        if self._opening is None or not self._opening.done() or self._opening.exception() is not None:
+        opening = self._opening
+        if opening is None or not opening.done() or opening.cancelled() or opening.exception() is not None:
             return None
-        return str(self._opening.result().engine)
+        return opening.result().engine
 
     @property
     def problem(self) -> str | None:
@@ -74,7 +73,7 @@ class Hearing:
         error = self._opening.exception()
         return None if error is None else str(error)
 
-    async def recogniser(self) -> Any:
+    async def recogniser(self) -> Recogniser:
         """The recogniser, once it is open. Raises NotUnderstood when it cannot be opened."""
         assert self._opening is not None
         try:
@@ -106,11 +105,14 @@ class Hearing:
         with contextlib.suppress(OSError):
             (self._folder / id).unlink()
 
-    async def _open(self) -> Any:
-        from .speech import open_recogniser
-
+    async def _open(self) -> Recogniser:
         try:
-            return await asyncio.to_thread(open_recogniser, self._settings, self.hints(), self.decode)
+            recogniser = await asyncio.to_thread(
+                open_recogniser, self._settings.speech_engine, self._settings.speech_model,
+                self._settings.home / "speech", self.hints(), run=self.decode,
+            )  # fmt: skip
+            await recogniser.warm()
+            return recogniser
         except SpeechError as error:
             log.warning("no recogniser: %s", error)
             raise

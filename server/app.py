@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from assistant.assistant import Assistant
 from assistant.config import Settings
 
-from . import commands, files, operations, previews, problems, telemetry
+from . import commands, files, openai, operations, previews, problems, telemetry
 from .guard import Guard, allowed_hosts
 from .limits import Rate
 from .token import Key, load_token
@@ -58,6 +58,7 @@ def create_app(source: Settings | Assistant, *, token: str | None = None) -> Fas
         app.include_router(module.router)
     if files.WEB.is_dir():
         app.mount("/static", StaticFiles(directory=files.WEB), name="static")
+    openai.mount(app, assistant)
     _describe(app)
     app.add_middleware(operations.Meter)
     app.add_middleware(Guard, key=Key(token), hosts=allowed_hosts(settings.host, settings.allowed_hosts))

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from assistant.assistant import Assistant
-from assistant.demo import draw
 from server.app import create_app
 from tests.execution import kit
 
@@ -45,11 +45,20 @@ class World:
         return kit.mails(self.folder)
 
 
+def small_library(folder: Path) -> None:
+    """Six photos, an hour apart."""
+    folder.mkdir()
+    for n in range(6):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = f"2026:05:0{n + 1} 12:00:00"
+        Image.new("RGB", (320, 240), (40 * n, 90, 200)).save(folder / f"IMG_{n}.jpg", exif=exif)
+
+
 @pytest.fixture(scope="module")
 def place() -> Any:
     folder = kit.public_folder()
     (folder / "home").mkdir(mode=0o700)
-    draw(folder / "photos")
+    small_library(folder / "photos")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
