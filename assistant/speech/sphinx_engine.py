@@ -56,15 +56,17 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What speaks for and against a hypothesis, all per frame of speech (10 ms).
+    """What speaks for and against a hypothesis; natural logarithms.
 
-    gap: log-likelihood that free phonemes have over the words. worst: the largest gap of any second of speech.
-    posterior: mean log posterior of the words in the lattice.
+    gap: log-likelihood that free phonemes have over the words, per frame (10 ms) of speech. worst: the largest gap of any second of speech.
+    posterior: mean log posterior of the tokens in the lattice. expected: log probability that the language model
+    gives to a word, on average.
     """
 
     gap: float
     worst: float
     posterior: float
+    expected: float
 
 
 class SphinxEngine:
@@ -121,7 +123,7 @@ class SphinxEngine:
         best = list(self._decoder.seg()) if self._decoder.hyp() else []
         tokens = [segment for segment in best if segment.word[0] not in "<[+"]
         if not tokens:
-            return [], Evidence(math.inf, math.inf, -math.inf)
+            return [], Evidence(math.inf, math.inf, -math.inf, -math.inf)
         _run(self._background, pcm)
         frames = best[-1].end_frame + 1
         free = _per_frame(self._background.seg(), frames, PHONE_LOOP_SCALE)
@@ -133,7 +135,18 @@ class SphinxEngine:
         window = min(FRAMES_PER_SECOND, len(gaps))
         moving = np.convolve(gaps, np.ones(window) / window, "valid")
         posterior = float(np.mean([math.log(max(segment.prob, 1e-30)) for segment in tokens]))
-        return tokens, Evidence(float(gaps.mean()), float(moving.max()), posterior)
+        return tokens, Evidence(float(gaps.mean()), float(moving.max()), posterior, self._expected(tokens))
+
+
+    def _expected(self, tokens: list[Any]) -> float:
+        """Mean natural log probability of a word, under the trigrams of the tokens."""
+        model, logarithms = self._decoder.get_lm(), self._decoder.get_logmath()
+        names = ["<s>", *(token.word.partition("(")[0] for token in tokens), "</s>"]
+        total = 0.0
+        for end in range(1, len(names)):
+            history = names[max(0, end - 2) : end]
+            total += logarithms.log_to_ln(model.prob([names[end], *reversed(history)]))
+        return total / sum(name.count(JOIN) + 1 for name in names[1:-1])
 
 
 def _run(decoder: Any, pcm: bytes) -> None:

@@ -149,7 +149,7 @@ class WhisperEngine:
 
     def _words(self, result: Any, length: int, window: int) -> Iterator[Word]:
         """Word times from the cross-attention, on the features that are already encoded."""
-        from whisper.timing import find_alignment
+        from whisper.timing import find_alignment, merge_punctuations
         from whisper.tokenizer import get_tokenizer
 
         tokenizer = get_tokenizer(
@@ -157,7 +157,9 @@ class WhisperEngine:
         )
         tokens = [token for token in result.tokens if token < tokenizer.eot]
         frames = min(window, length + MARGIN) // HOP // 2 * 2
-        for timing in find_alignment(self.model, tokenizer, tokens, result.audio_features, frames):
+        alignment = find_alignment(self.model, tokenizer, tokens, result.audio_features, frames)
+        merge_punctuations(alignment, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、")
+        for timing in alignment:
             word = timing.word.strip()
             if word:
                 end = min(timing.end, length / SAMPLE_RATE)
