@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -109,9 +110,14 @@ def _surroundings(request: dict[str, Any]) -> None:
     time.tzset()
     tempfile.tempdir = None
     os.umask(0o077)
+    shutil.copystat = shutil.copymode = _keep_modes  # so that shutil.copy, copy2 and copytree work
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()  # otherwise every child would draw the same numbers
     gc.enable()
+
+
+def _keep_modes(src: Any, dst: Any, *, follow_symlinks: bool = True) -> None:
+    """Modes and times cannot be changed in here; a copy has its contents."""
 
 
 def _confine(setup: Setup, request: dict[str, Any]) -> None:

@@ -147,6 +147,7 @@ def loose(base, plugins):
         "encodings.idna",
         "urllib.request",
         "fractions",
+        "zipfile",
     )
     options = SandboxOptions(
         artifacts=base / "loose",

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ from .conftest import KEY, UID, children
 
 def call(name, args=None, **more):
     return Call(f"useful.{name}", "useful", name, args or {}, **more)
+
+
+def becomes(condition, seconds=10.0):
+    """Whether the condition is true before the time is over."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +109,13 @@ def test_files(sandbox, photos):
         assert image.n_frames == 3
 
 
+def test_usual_file_functions_work(sandbox, photos):
+    (artifact,) = sandbox.call_sync(call("duplicate", {"photo": photos[0]})).artifacts
+    assert artifact.media_type == "application/zip"
+    with zipfile.ZipFile(artifact.path) as archive:
+        assert archive.read("second/moved.jpg") == Path(photos[0]["path"]).read_bytes()
+
+
 def test_granted_files_stay_where_they_are(sandbox, photos):
     result = sandbox.call_sync(call("same", {"photos": photos}))
     assert [v["path"] for v in result.value] == [p["path"] for p in photos]
@@ -150,7 +166,7 @@ def test_module_that_is_not_there(sandbox):
 def test_nothing_goes_on_after_the_answer(sandbox):
     started = time.monotonic()
     assert sandbox.call_sync(call("leave_a_thread")).value == "returned"
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30  # the thread would have gone on for a minute
 
 
 def test_describe(sandbox):
@@ -204,13 +220,13 @@ def test_nothing_is_left_open(sandbox):
         sandbox.call_sync(call("order", {"drink": "tea"}, hosts=("localhost:1",)))
         with pytest.raises(ToolFailed):
             sandbox.call_sync(call("fail", {"text": "no"}, hosts=("localhost:1",)))
-        time.sleep(0.05)
 
     use()
+    time.sleep(0.5)
     before = descriptors()
     for _ in range(5):
         use()
-    assert descriptors() == before
+    assert becomes(lambda: descriptors() == before)
 
 
 def test_progress_callback_that_raises_ends_the_call(sandbox):
@@ -219,14 +235,15 @@ def test_progress_callback_that_raises_ends_the_call(sandbox):
 
     with pytest.raises(RuntimeError, match="own mistake"):
         sandbox.call_sync(call("count_slowly", {"steps": 2, "seconds": 30}), progress)
-    time.sleep(0.2)
-    assert len(children(sandbox._link.process.pid)) == 1
+    assert becomes(lambda: len(children(sandbox._link.process.pid)) == 1)
 
 
 def test_cancelled_task_kills_the_process(sandbox):
     async def main():
-        task = asyncio.create_task(sandbox.call(call("count_slowly", {"steps": 1, "seconds": 50})))
-        await asyncio.sleep(0.3)
+        started = asyncio.Event()
+        counting = call("count_slowly", {"steps": 1, "seconds": 50})
+        task = asyncio.create_task(sandbox.call(counting, lambda f, t: started.set()))
+        await started.wait()
         before = children(zygote)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -236,7 +253,7 @@ def test_cancelled_task_kills_the_process(sandbox):
     zygote = sandbox._link.process.pid
     started = time.monotonic()
     assert len(asyncio.run(main())) == 2
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert len(children(zygote)) == 1
 
 
@@ -250,16 +267,17 @@ def test_limits_are_per_call(sandbox):
 
 def test_zygote_that_died_is_started_again(sandbox):
     errors = []
+    started = threading.Event()
 
     def work():
         try:
-            sandbox.call_sync(call("count_slowly", {"steps": 1, "seconds": 30}))
+            sandbox.call_sync(call("count_slowly", {"steps": 1, "seconds": 30}), lambda f, t: started.set())
         except SandboxUnavailable as error:
             errors.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
-    time.sleep(0.3)
+    assert started.wait(20)
     os.kill(sandbox._link.process.pid, signal.SIGKILL)
     thread.join(10)
     assert "ended unexpectedly" in str(errors[0])
@@ -283,8 +301,9 @@ def test_all_ends_with_the_service(base, plugins):
         s = Sandbox(SandboxOptions(artifacts=Path({str(base / "gone")!r}), module_paths=(Path({str(plugins)!r}),)))
         s.start()
         call = Call("useful.count_slowly", "useful", "count_slowly", {{"steps": 1, "seconds": 60}})
-        threading.Thread(target=s.call_sync, args=(call,), daemon=True).start()
-        time.sleep(0.5)
+        started = threading.Event()
+        threading.Thread(target=s.call_sync, args=(call, lambda f, t: started.set()), daemon=True).start()
+        started.wait()
         zygote = s._link.process.pid
         print(zygote, Path(f"/proc/{{zygote}}/task/{{zygote}}/children").read_text(), flush=True)
         time.sleep(60)
@@ -295,10 +314,7 @@ def test_all_ends_with_the_service(base, plugins):
     assert len(pids) == 3  # the zygote, the tool, the one for the next call
     service.kill()
     service.communicate()
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and any(Path(f"/proc/{p}/cmdline").exists() and _lives(p) for p in pids):
-        time.sleep(0.05)
-    assert not any(_lives(p) for p in pids)
+    assert becomes(lambda: not any(_lives(p) for p in pids))
 
 
 def _lives(pid):

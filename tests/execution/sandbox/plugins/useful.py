@@ -3,10 +3,13 @@
 import json
 import os
 import random
+import shutil
 import socket
+import tempfile
 import threading
 import time
 import urllib.request
+import zipfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -68,6 +71,19 @@ def shrink(photos: list[Photo]) -> list[File]:
             image.save(f"small{i}.png")
         made.append(File(Path(f"small{i}.png"), name=f"{photo.path.stem}.png"))
     return made
+
+
+@tool
+def duplicate(photo: Photo) -> File:
+    """Copy, move and pack a file with the usual functions."""
+    shutil.copy2(photo.path, "copy.jpg")
+    Path("folder").mkdir()
+    shutil.copytree("folder", "second")
+    shutil.move("copy.jpg", "second/moved.jpg")
+    with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as f, zipfile.ZipFile(f, "w") as archive:
+        archive.write("second/moved.jpg")
+    shutil.rmtree("folder")
+    return File(Path(f.name))
 
 
 @tool
