@@ -7,6 +7,8 @@ started, so each application is made at its first request. Their errors have Ope
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assistant.assistant import Assistant
@@ -27,9 +29,10 @@ class Speech:
             from assistant.speech import openai
 
             try:
-                self._app = openai.transcriptions(await self._assistant.hearing.recogniser())
+                handle = openai.endpoint(await self._assistant.hearing.recogniser())
             except CommandError as error:
                 return await problem(error.status, str(error), error.title)(scope, receive, send)
+            self._app = Starlette(routes=[Route("/transcriptions", handle, methods=["POST"])])
         await self._app(scope, receive, send)
 
 

@@ -13,12 +13,14 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+import assistant.speech
 from assistant.assistant import Assistant
 from server.app import create_app
 from tests.execution import kit
 
 from .dictated import Dictated
 
+DEMO_COMMAND = Path(assistant.speech.__file__).parent / "data" / "demo-command.flac"
 TOKEN = "test-token-0123456789abcdefghijklmnopqrstuvwxyz"
 
 
