@@ -7,7 +7,7 @@ short sequences break it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -21,6 +21,7 @@ from .sentences import Example, Sentence, Unfillable, fill, finish, join, noisy
 
 BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
 INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
+COPYING = Shape(prefix=48, rows=8, row=192, targets=1024)
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
 
@@ -36,9 +37,8 @@ class Stage:
 
 
 STAGES = (
-    Stage(60, copying=1.0, noise=0.0),
-    Stage(120, copying=0.5, single=1.0, noise=0.2),
-    Stage(240, copying=0.1, single=0.7, noise=0.4),
+    Stage(400, copying=1.0),  # nothing else, on short prompts: many small steps, until the copying circuit has formed
+    Stage(480, copying=0.2, single=0.8, noise=0.3),
     Stage(10**9, copying=0.03, single=0.1),
 )
 
@@ -58,11 +58,21 @@ class Curriculum:
         self.extra = extra or []
         self.random_words = sorted({w.lower() for k in KINDS for v in words(k) for w in re.findall(r"[^\W\d_]+", v)})
 
-    def packs(self, step: int, invented: int) -> tuple[list[Pack], list[Pack]]:
-        """(one pack of built-in tools, `invented` packs of other tools) of a training step."""
+    def packs(self, step: int, invented: int) -> list[tuple[Shape, list[Pack]]]:
+        """The packs of a training step by shape: one of built-in tools and `invented` of other tools."""
         rng = Random(f"{self.seed}/{step}")
         stage = next(s for s in STAGES if step < s.until)
-        return [self._builtin(stage, rng)], [self._invented(stage, rng, step) for _ in range(invented)]
+        if stage.copying == 1.0:
+            return [(COPYING, [self._copying(rng)])]
+        theirs = [self._invented(stage, rng, step) for _ in range(invented)]
+        return [(BUILTIN, [self._builtin(stage, rng)]), (INVENTED, theirs)]
+
+    def _copying(self, rng: Random) -> Pack:
+        while True:
+            domain = copying(rng, self.random_words, tools=1, parameters=1, longest=9)
+            examples = (finish(fill(t, rng)) for t in domain.templates)
+            if pack := self.encoder.pack(domain.tools, examples, COPYING):
+                return pack
 
     def _builtin(self, stage: Stage, rng: Random) -> Pack:
         tools = dict(self.builtin.tools)
@@ -179,26 +189,29 @@ def _rename(name: str, rng: Random, meaningless: float) -> str:
     return parts[-1] if len(parts) > 1 and rng.random() < 0.1 else name
 
 
-def copying(rng: Random, vocabulary: list[str]) -> Domain:
-    """An artificial domain: sentences name the tool and its parameters, and everything else is copied."""
+def copying(rng: Random, vocabulary: list[str], tools: int = 4, parameters: int = 3, longest: int = 4) -> Domain:
+    """An artificial domain: sentences name the tool and its parameters, and everything else is copied.
+
+    tools, parameters: at most so many (of a tool). longest: words of a copied value.
+    """
 
     def some(low: int, high: int) -> str:
         return " ".join(rng.choice(vocabulary) for _ in range(rng.randint(low, high)))
 
-    tools: dict[str, ToolSpec] = {}
-    for _ in range(rng.randint(2, 4)):
-        keys = list(dict.fromkeys(rng.choice(vocabulary) for _ in range(rng.randint(1, 3))))
-        parameters = tuple(Parameter(k, Type("Spoken"), required=False) for k in keys)
+    specs: dict[str, ToolSpec] = {}
+    for _ in range(rng.randint(min(2, tools), tools)):
+        keys = list(dict.fromkeys(rng.choice(vocabulary) for _ in range(rng.randint(1, parameters))))
         name = rng.choice(vocabulary)
-        tools[name] = ToolSpec(name, some(1, 4), parameters, Type("str"))
-    return Domain("copying", tools, tuple(_copy_template(tools, rng, some) for _ in range(60)))
+        spoken = tuple(Parameter(k, Type("Spoken"), required=False) for k in keys)
+        specs[name] = ToolSpec(name, some(1, 3), spoken, Type("str"))
+    return Domain("copying", specs, tuple(_copy_template(specs, rng, some, longest) for _ in range(99)))
 
 
-def _copy_template(tools: dict[str, ToolSpec], rng: Random, some) -> Template:
+def _copy_template(tools: dict[str, ToolSpec], rng: Random, some: Callable[[int, int], str], longest: int) -> Template:
     name = rng.choice(list(tools))
-    args = {p.name: some(1, 4) for p in tools[name].parameters if rng.random() < 0.8}
+    args = {p.name: some(1, longest) for p in tools[name].parameters if rng.random() < 0.8}
     order = rng.sample(list(args), len(args))
-    say = rng.choice(["", "please ", "now "]) + name + "".join(f" {k} {args[k]}" for k in order)
+    say = rng.choice(["", "please ", "now ", some(1, 3) + " "]) + name + "".join(f" {k} {args[k]}" for k in order)
     return Template(say, ((name, args),), category="copying")
 
 

@@ -79,7 +79,7 @@ def card(trainer: Trainer, log: list[dict[str, Any]]) -> str:
         millions=sum(x.size for x in jax.tree.leaves(trainer.params)) / 1e6, layers=s.layers, hidden=s.hidden,
         heads=s.heads, vocab=s.vocab, templates=len(builtin().templates) + sum(len(d.templates) for d in known),
         tools=sum(len(d.tools) for d in known), domains=len(known), held_out=", ".join(HELD_OUT_DOMAINS),
-        steps=trainer.step, tokens=trainer.step * s.tokens_per_step / 1e6, **shown,
+        steps=trainer.step, tokens=trainer.seen / 1e6, **shown,
     )  # fmt: skip
 
 

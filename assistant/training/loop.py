@@ -27,17 +27,17 @@ from assistant.llm.config import ModelConfig, Rope
 from assistant.llm.model import Params
 
 from . import network, tokenizer
-from .curriculum import BUILTIN, INVENTED, Curriculum, texts
+from .curriculum import Curriculum, texts
 from .errands import HELD_OUT_DOMAINS, builtin, domains
 from .heldout import HeldOut
-from .packs import Encoder
+from .packs import Encoder, Shape
 
 
 @dataclass(frozen=True)
 class RunSettings:
     """What defines a run."""
 
-    steps: int = 1600
+    steps: int = 1120
     seed: int = 0
     vocab: int = 5120
     hidden: int = 256
@@ -51,10 +51,6 @@ class RunSettings:
     warmup: int = 20
     decay: float = 0.25  # the last part of the run, in which the learning rate falls
     bfloat16: bool = False
-
-    @property
-    def tokens_per_step(self) -> int:
-        return BUILTIN.tokens + self.invented * INVENTED.tokens
 
     def config(self) -> ModelConfig:
         return ModelConfig(
@@ -104,8 +100,8 @@ class Trainer:
         params = start or model.init(self.config, jax.random.key(settings.seed))
         self.params: Params = jax.device_put(params, axes)
         self.state = jax.jit(self.optimizer.init)(self.params)
-        self.step = 0
-        self._update = jax.jit(self._step, donate_argnums=(0, 1))
+        self.step = self.seen = 0  # updates done, tokens read
+        self._update = jax.jit(self._step, static_argnums=(0,), donate_argnums=(1, 2))
 
     def resume(self) -> bool:
         """Continue from the newest saved state, if there is one."""
@@ -113,7 +109,7 @@ class Trainer:
         if not file.exists():
             return False
         with np.load(file) as saved:
-            self.step = int(saved["step"])
+            self.step, self.seen = int(saved["step"]), int(saved["seen"])
             leaves, tree = jax.tree.flatten((self.params, self.state))
             new = [jax.device_put(saved[str(i)], leaf.sharding) for i, leaf in enumerate(leaves)]
             self.params, self.state = jax.tree.unflatten(tree, new)
@@ -124,16 +120,19 @@ class Trainer:
         leaves = jax.tree.leaves((self.params, self.state))
         part = self.folder / "state.part.npz"
         arrays: dict[str, Any] = {str(i): np.asarray(x) for i, x in enumerate(leaves)}
-        np.savez(part, step=self.step, **arrays)
+        np.savez(part, step=self.step, seen=self.seen, **arrays)
         part.replace(self.folder / "state.npz")
 
     def train_step(self) -> tuple[float, int]:
         """One update; returns (mean loss of a target, tokens seen)."""
-        ours, theirs = self.curriculum.packs(self.step, self.settings.invented)
-        data = (self._place(network.batch(ours)), self._place(network.batch(theirs)))
-        self.params, self.state, loss = self._update(self.params, self.state, *data)
+        packs = self.curriculum.packs(self.step, self.settings.invented)
+        shapes = tuple(shape for shape, _ in packs)
+        data = [self._place(network.batch(p)) for _, p in packs]
+        self.params, self.state, loss = self._update(shapes, self.params, self.state, data)
         self.step += 1
-        return float(loss), self.settings.tokens_per_step
+        tokens = sum(shape.tokens * len(p) for shape, p in packs)
+        self.seen += tokens
+        return float(loss), tokens
 
     def _place(self, data: network.Batch) -> network.Batch:
         return {
@@ -141,13 +140,12 @@ class Trainer:
             for k, v in data.items()
         }
 
-    def _step(self, params: Params, state: Any, ours: network.Batch, theirs: network.Batch) -> tuple[Params, Any, Any]:
+    def _step(self, shapes: tuple[Shape, ...], params: Params, state: Any, data: list[network.Batch]) -> tuple:
         def mean_loss(params: Params) -> Any:
             if self.settings.bfloat16:
                 params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
-            first, n = network.loss(params, self.config, BUILTIN, ours)
-            second, m = network.loss(params, self.config, INVENTED, theirs)
-            return (first + second) / (n + m)
+            parts = [network.loss(params, self.config, shape, d) for shape, d in zip(shapes, data, strict=True)]
+            return sum(total for total, _ in parts) / sum(count for _, count in parts)
 
         loss, gradients = jax.value_and_grad(mean_loss)(params)
         updates, state = self.optimizer.update(gradients, state, params)
@@ -213,7 +211,7 @@ def train(folder: Path, settings: RunSettings, *, data: int = 1, tensor: int = 1
 
 def main(
     run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/planner"),
-    steps: int = 1600,
+    steps: int = 1120,
     invented: int = 3,
     hidden: int = 256,
     layers: int = 6,
