@@ -214,15 +214,9 @@ def adapt(
     steps: Annotated[int, typer.Option(min=1, help="training steps")] = 80,
 ) -> None:
     """Adapt the planner to the plugins that are installed here."""
-    from assistant.shipped import planner_checkpoint
-    from assistant.training.adapt import adapt as run_adaptation
+    from .plugins import adapt_planner
 
-    from .local import open_registry, open_sandbox
-
-    settings = _settings(context)
-    with open_sandbox(settings) as sandbox:
-        registry = open_registry(sandbox)
-    run_adaptation(Path(settings.model or planner_checkpoint()), registry, to, steps=steps)
+    adapt_planner(_settings(context), to, steps)
 
 
 def _settings(context: typer.Context, **flags: Any) -> Any:

@@ -11,6 +11,7 @@ import contextlib
 import email
 import email.policy
 import io
+import json
 import os
 import signal
 import socket
@@ -121,14 +122,28 @@ def _await(process: subprocess.Popen[bytes], url: str, token: Path, log: Path) -
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         if process.poll() is not None:
-            last = log.read_text("utf-8", "replace").strip().splitlines()[-5:]
-            exits.leave("the service has ended:\n  " + "\n  ".join(last), exits.UNAVAILABLE)
+            exits.leave(f"the service has ended: {_last_error(log)} (see {log})", exits.UNAVAILABLE)
         with contextlib.suppress(OSError, httpx.TransportError, ValueError):
             headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
             if httpx.get(f"{url}/health", headers=headers, timeout=5).json()["status"] == "ready":
                 return
         time.sleep(0.3)
     exits.leave(f"the service was not ready after {START_S:.0f} s; see {log}", exits.UNAVAILABLE)
+
+
+def _last_error(log: Path) -> str:
+    """The reason in the service's log: one JSON object a line, a traceback being one message."""
+    found = "no reason was given"
+    for line in log.read_text("utf-8", "replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            found = line
+            continue
+        text = str(entry.get("message", "")).strip()
+        if entry.get("level") == "error" and "startup failed" not in text:
+            found = text.splitlines()[-1] if text else found
+    return found
 
 
 def _port() -> int:

@@ -86,7 +86,7 @@ def confined(settings: Settings, plugin: str) -> Callable[..., dict[str, Any]]:
     def run(module: str, function: str, args: dict[str, Any], progress: Callable[[float, str], None]) -> dict[str, Any]:
         import dataclasses
 
-        from assistant.execution.executor import local_zone
+        from assistant.execution.home import local_zone
         from assistant.execution.plugins import Grants
         from assistant.execution.sandbox import SandboxError
 

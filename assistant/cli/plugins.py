@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -90,6 +91,27 @@ def store_secrets(settings: Settings, name: str) -> None:
     for key, value in values.items():
         _try(lambda k=key, v=value: _grants(settings).keep_secret(plugin, k, v), settings)
     print(f"Stored: {', '.join(values) or 'nothing'}.")
+
+
+def adapt_planner(settings: Settings, to: Path, steps: int) -> None:
+    """Fine-tune the planner on the third-party tools that are installed."""
+    from rich.progress import Progress
+
+    from assistant.shipped import planner_checkpoint
+    from assistant.training.adapt import NothingToLearn, adapt
+
+    with open_sandbox(settings) as sandbox:
+        registry = open_registry(sandbox)
+    try:
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task("adapting", total=steps)
+            done = adapt(
+                Path(settings.model or planner_checkpoint()), registry, to, steps=steps,
+                progress=lambda n, _, loss: bar.update(task, completed=n, description=f"adapting, loss {loss:.3f}"),
+            )  # fmt: skip
+    except (FileNotFoundError, NothingToLearn) as error:
+        exits.leave(str(error), exits.USAGE)
+    print(f"Learnt {done.templates} sentences in {done.seconds:.0f} s. Use it with ASSISTANT_MODEL={to.absolute()}")
 
 
 def _find(name: str) -> Plugin:
