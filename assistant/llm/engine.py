@@ -12,10 +12,12 @@ import queue
 import threading
 from collections.abc import Sequence as SequenceType
 
+import jax
 import numpy as np
 
 from .job import Job
 from .loading import Model
+from .lockstep import Lockstep, follow
 from .request import Request, Result, Stream
 from .runner import Batch, Runner
 from .scheduler import Plan, Scheduler, Sequence
@@ -52,7 +54,8 @@ class Engine:
         self._scored = max((s for s in self._sizes if s <= 64), default=0) if scored else 0
         fits = max((s for s in self._sizes if s <= short), default=self._sizes[0])
         self._scheduler = Scheduler(slots, self._rows, self._sizes, fits, whole)
-        self._runner = Runner(
+        runner = Lockstep if jax.process_count() > 1 and jax.process_index() == 0 else Runner
+        self._runner = runner(
             model.params,
             config,
             slots=slots,
@@ -126,6 +129,13 @@ class Engine:
         vector = self._runner.embed(np.pad(np.asarray(tokens, np.int32), (0, size - len(tokens))), len(tokens))
         return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
+    def follow(self) -> None:
+        """On every rank but 0 of a group of processes: take part in the steps of rank 0 until it closes its engine.
+
+        Each rank makes its engine with the same settings. Raises when a rank is lost.
+        """
+        follow(self._runner)
+
     def close(self) -> None:
         """Finish what is queued and stop the thread."""
         with self._lock:
@@ -134,6 +144,8 @@ class Engine:
         if thread is not None:
             self._inbox.put(None)
             thread.join()
+        if self._dead is None:
+            self._runner.stop()
 
     def __enter__(self) -> Engine:
         return self
@@ -194,7 +206,11 @@ class Engine:
     def _receive(self, wait: bool) -> bool:
         """Take in new requests; False once closed and idle."""
         while wait or not self._inbox.empty():
-            job = self._inbox.get()
+            try:
+                job = self._inbox.get(timeout=self._runner.idle_seconds)
+            except queue.Empty:
+                self._runner.idle()
+                continue
             wait = False
             if job is not None:
                 self._jobs[job.sequence] = job

@@ -18,6 +18,8 @@ from llguidance import LLMatcher, LLTokenizer
 from .tokenizer import Tokenizer
 
 _KEPT = 256
+JSON_STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""As `json.dumps` writes. A schema inside a Lark grammar needs it as its own `x-guidance`."""
 
 
 class BadGrammar(ValueError):
@@ -94,9 +96,8 @@ class Grammars:
     def json_schema(self, schema: dict[str, Any] | str) -> Grammar:
         """JSON that the schema accepts, with canonical separators (`", "` and `": "` as `json.dumps` writes them)."""
         try:
-            options: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
             text = schema if isinstance(schema, str) else json.dumps(schema)
-            grammar = LLMatcher.grammar_from_json_schema(text, defaults=options)
+            grammar = LLMatcher.grammar_from_json_schema(text, defaults=JSON_STYLE)
         except (TypeError, ValueError) as error:
             raise BadGrammar(f"not a JSON schema: {error}") from None
         return self.compile(grammar)

@@ -81,6 +81,8 @@ class Chosen:
 class Runner:
     """Parameters, cache and compiled steps of one model on one device or mesh."""
 
+    idle_seconds: float | None = None  # how often `idle` wants to be called when nothing runs
+
     def __init__(
         self,
         params: Params,
@@ -117,14 +119,23 @@ class Runner:
 
     def store(self, name: str, slot: int, count: int) -> None:
         """Keep the first `count` tokens of a slot as a prefix. Compiles two copies for each new length."""
+        self._store(name, slot, count)
+        self.copy(name, slot)  # changes nothing, but compiles the way back
+
+    def _store(self, name: str, slot: int, count: int) -> None:
         length = min(-(-count // 64) * 64, self._cache[0][0].shape[2])
         target = kv.allocate(self.config, 1, length, self._cache[0][0].dtype, self.mesh)
         self._stored[name] = _copy(self._cache, np.int32(slot), target, np.int32(0))
-        self.copy(name, slot)
 
     def embed(self, tokens: np.ndarray, count: int) -> np.ndarray:
         """Mean of the first `count` hidden states of `tokens[T]`, `[hidden]` float32."""
         return np.asarray(self._embed(self.params, tokens[None], np.int32(count)))
+
+    def idle(self) -> None:
+        """Called now and then while nothing runs."""
+
+    def stop(self) -> None:
+        """Nothing will be asked any more."""
 
     def warm_up(self, rows: tuple[int, ...], sizes: tuple[int, ...], short: int, scored: int) -> None:
         """Compile every shape: single rows take all sizes, several rows the short ones (all, on a data mesh)."""
@@ -188,7 +199,7 @@ def _step(
     choice = jnp.concatenate([ints[:, 3:5], (starts + counts)[:, None], ints[:, 5:6]], axis=1)
     token, logprob, free, top_ids, top = choose(final, mask, choice, floats)
     bits = jax.lax.bitcast_convert_type(jnp.concatenate([logprob[:, None], free[:, None], top, scores], 1), jnp.int32)
-    return jnp.concatenate([token[:, None], top_ids, bits], axis=1), updated
+    return _replicate(jnp.concatenate([token[:, None], top_ids, bits], axis=1), mesh), updated
 
 
 def _unpack(packed: np.ndarray) -> Chosen:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .grammar import Grammar
+from .grammar import JSON_STYLE, Grammar
 from .loading import Model
 
 
@@ -113,7 +113,7 @@ class ToolFormat:
             }
             for n in chosen
         ]
-        return calls[0] if len(calls) == 1 else {"anyOf": calls}
+        return {"x-guidance": JSON_STYLE, **(calls[0] if len(calls) == 1 else {"anyOf": calls})}
 
     def _token(self, text: str) -> str:
         assert self._model.tokenizer is not None
