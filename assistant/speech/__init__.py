@@ -8,7 +8,7 @@
 | `recogniser.py` | what callers use: `open_recogniser`, `Recogniser.transcribe`, `Recogniser.stream` |
 | `weights.py`, `whisper_engine.py` | Whisper: finding checkpoints, short-window decoding, gates, word times |
 | `sphinx_engine.py` | PocketSphinx with a language model of what the assistant can do, and a rejection threshold |
-| `language_model.py`, `phrases.py`, `spoken.py`, `lexicon.py`, `g2p.py` | that model: sentences, n-grams, pronunciations |
+| `language_model.py`, `phrases.py`, `spoken.py`, `lexicon.py`, `g2p.py` | its sentences, n-grams, pronunciations |
 | `openai.py`, `subtitles.py` | `POST /v1/audio/transcriptions` |
 
 Names are imported on first use, so that the decoder's process starts without numpy, torch or onnxruntime.
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
         SpeechError,
         UnsupportedAudio,
     )
-    from .recogniser import Recogniser, Stream, StreamEvent, open_recogniser
+    from .recogniser import Recogniser, StreamEvent, open_recogniser
     from .types import Hints, Transcript, Word
 
 _HOMES = {
-    "Recogniser": "recogniser", "Stream": "recogniser", "StreamEvent": "recogniser", "open_recogniser": "recogniser",
+    "Recogniser": "recogniser", "StreamEvent": "recogniser", "open_recogniser": "recogniser",
     "Hints": "types", "Transcript": "types", "Word": "types",
     "AudioTooLarge": "errors", "AudioTooLong": "errors", "ModelUnavailable": "errors", "NothingHeard": "errors",
     "SpeechError": "errors", "UnsupportedAudio": "errors",
@@ -38,7 +38,7 @@ _HOMES = {
 
 __all__ = [
     "AudioTooLarge", "AudioTooLong", "Hints", "ModelUnavailable", "NothingHeard", "Recogniser", "SpeechError",
-    "Stream", "StreamEvent", "Transcript", "UnsupportedAudio", "Word", "open_recogniser",
+    "StreamEvent", "Transcript", "UnsupportedAudio", "Word", "open_recogniser",
 ]  # fmt: skip
 
 

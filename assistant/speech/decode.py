@@ -177,7 +177,7 @@ def run_subprocess(target: str, payload: bytes, limits: DecodeLimits) -> bytes:
     command = [sys.executable, "-s", "-m", "assistant.speech.decode", json.dumps(asdict(limits))]
     environment = {"PYTHONPATH": root, "OPENBLAS_NUM_THREADS": "1", "LANG": "C.UTF-8", "PATH": os.defpath}
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command, input=payload, capture_output=True, timeout=limits.wall_seconds, env=environment, cwd="/"
         )
     except subprocess.TimeoutExpired as error:

@@ -34,14 +34,15 @@ OWN = {
     "mum": ("M AH M",),
 }
 
-_VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
-_BROAD_A = frozenset(
-    "advance after afternoon answer ask asked asking aunt basket bath branch can't castle chance class dance example "
-    "fast france glass glasses grass half last laugh master pass past path photograph photographs plant plants rather "
-    "staff".split()
-)
-_VOICELESS = frozenset("P T K F TH".split())
-_SIBILANT = frozenset("S Z SH ZH CH JH".split())
+_VOWELS = frozenset(["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"])
+_BROAD_A_WORDS = """
+advance after afternoon answer ask asked asking aunt basket bath branch can't castle chance class dance
+example fast france glass glasses grass half last laugh master pass past path photograph photographs plant
+plants rather staff
+"""
+_BROAD_A = frozenset(_BROAD_A_WORDS.split())
+_VOICELESS = frozenset(["P", "T", "K", "F", "TH"])
+_SIBILANT = frozenset(["S", "Z", "SH", "ZH", "CH", "JH"])
 
 
 def model_path() -> Path:

@@ -115,7 +115,8 @@ def _bound(request: Request, most: int) -> None:
     """Refuse by the declared length, and cut off a body that has none or lies."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
-        raise AudioTooLarge(f"the request has {int(declared) / 2**20:.0f} MB; at most {most / 2**20:.0f} MB are accepted")
+        size = int(declared) / 2**20
+        raise AudioTooLarge(f"the request has {size:.0f} MB; at most {most / 2**20:.0f} MB are accepted")
     receive, taken = request._receive, 0
 
     async def bounded() -> Any:

@@ -35,10 +35,11 @@ _ANSWER_WEIGHT = 12
 
 
 # For an assistant without an address book.
-COMMON_NAMES = tuple(
-    "alice anna ben bob carol chris daniel david emma eva george hannah jack james jane john julia kate laura leo lisa "
-    "lucy maria mark mary max mike nina oliver paul peter rachel robert sam sarah simon sofia susan thomas tom".split()
-)
+_COMMON_NAMES = """
+alice anna ben bob carol chris daniel david emma eva george hannah jack james jane john julia kate laura leo
+lisa lucy maria mark mary max mike nina oliver paul peter rachel robert sam sarah simon sofia susan thomas tom
+"""
+COMMON_NAMES = tuple(_COMMON_NAMES.split())
 
 
 @cache
@@ -59,7 +60,7 @@ def slot_values() -> dict[str, tuple[str, ...]]:
 
 def sentences(hints: Hints) -> Counts:
     """Sentences with their weights, words in spoken form; the same hints give the same sentences."""
-    choose = random.Random(20)  # noqa: S311  (a sample, no secret)
+    choose = random.Random(20)
     values = _values(hints)
     counts: Counts = Counter()
 

@@ -96,13 +96,19 @@ class Recogniser:
         return await self.transcribe_samples(samples, language=language, hints=hints, began=began)
 
     async def transcribe_samples(
-        self, samples: np.ndarray, *, language: str | None = None, hints: Hints | None = None, began: float | None = None
+        self,
+        samples: np.ndarray,
+        *,
+        language: str | None = None,
+        hints: Hints | None = None,
+        began: float | None = None,
     ) -> Transcript:
         """Transcript of float32 samples at 16 kHz, shape [n]. began: `time.perf_counter()` of the request."""
         now = time.perf_counter()
         began = now if began is None else began
         answer = await self._call(worker.transcribe, self._spec, hints or self.hints, samples, language)
-        timings = {"decode_ms": (now - began) * 1000, **answer.timings, "total_ms": (time.perf_counter() - began) * 1000}
+        end = time.perf_counter()
+        timings = {"decode_ms": (now - began) * 1000, **answer.timings, "total_ms": (end - began) * 1000}
         return Transcript(
             text=answer.text,
             language=answer.language,

@@ -32,7 +32,8 @@ def _template(say: str) -> str:
 
 
 def main(folder: Path) -> None:
-    lines = [json.loads(line) for file in sorted(folder.glob("builtin-*.jsonl")) for line in file.open(encoding="utf-8")]
+    authored = sorted(folder.glob("builtin-*.jsonl"))
+    lines = [json.loads(line) for file in authored for line in file.read_text("utf-8").splitlines()]
     says = [errand["say"] for errand in lines] + [errand["before"]["say"] for errand in lines if "before" in errand]
     templates = sorted({_template(say) for say in says} - {""})
     slots: set[tuple[str, str]] = set()

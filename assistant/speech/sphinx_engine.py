@@ -1,8 +1,9 @@
 """The offline recogniser: PocketSphinx with a language model of what this assistant can do.
 
 A generic model of English hears one command in twenty right; one of the domain hears most. The price is that it hears
-*everything* as a command, so a second decoder with a free loop of phonemes listens too: where free phonemes explain
-the sound much better than the command does, the speech was about something else and is refused.
+*everything* as a command: speech about other things comes out as a string of words that nobody would say. The language
+model itself tells: its mean log probability of a word is above -3 for commands and below -5 for such strings, whoever
+speaks. (A free phoneme loop, the usual background model, separated voices rather than topics.)
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ PHRASES = 3000  # tokens of several words in the language model
 PHRASE_WEIGHT = 3  # of the sentences with phrases joined, beside the plain ones
 DITHER = 10.0  # root mean square added to 16-bit samples: digital silence breaks the cepstral mean
 PEAK = 16_000.0
-PHONE_LOOP_SCALE = 1024  # the phoneme loop reports scores shifted right by ten bits
 
 # Wide beams: with PocketSphinx's own, half of the errors on accented speech are search errors.
 SEARCH: dict[str, Any] = {
     "lw": 10.0, "beam": 1e-80, "wbeam": 1e-50, "pbeam": 1e-80, "lpbeam": 1e-60, "lponlybeam": 1e-40,
     "fwdflat": False, "maxhmmpf": 20_000, "loglevel": "FATAL",
 }  # fmt: skip
-BACKGROUND: dict[str, Any] = {"lw": 2.0, "pip": 0.3, "beam": 1e-20, "pbeam": 1e-20, "loglevel": "FATAL"}
+
+# Mean natural log probability of a word below which nothing was heard.
+EXPECTED = -4.3
 
 OUTSIDE = (
     "that was not about anything this assistant can do, or it was not clear enough for the offline recogniser; "
@@ -54,21 +56,6 @@ class Heard:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What speaks for and against a hypothesis; natural logarithms.
-
-    gap: log-likelihood that free phonemes have over the words, per frame (10 ms) of speech. worst: the largest gap of any second of speech.
-    posterior: mean log posterior of the tokens in the lattice. expected: log probability that the language model
-    gives to a word, on average.
-    """
-
-    gap: float
-    worst: float
-    posterior: float
-    expected: float
-
-
 class SphinxEngine:
     """Keeps the decoders warm. Not thread-safe: one utterance at a time."""
 
@@ -76,7 +63,6 @@ class SphinxEngine:
 
     def __init__(self, hints: Hints, cache_dir: Path | None = None) -> None:
         self._cache = cache_dir
-        self._background: Any = None
         self.use_hints(hints)
 
     def use_hints(self, hints: Hints) -> None:
@@ -87,9 +73,6 @@ class SphinxEngine:
         model, words = build(hints, folder)
         acoustic = str(model_path() / "en-us")
         self._decoder = Decoder(hmm=acoustic, lm=str(model), dict=str(words), **SEARCH)
-        if self._background is None:
-            phones = str(model_path() / "en-us-phone.lm.bin")
-            self._background = Decoder(hmm=acoustic, allphone=phones, **BACKGROUND)
         self._written = _written_names(hints)
         if self._cache is None:
             for file in (model, words):
@@ -100,15 +83,14 @@ class SphinxEngine:
         """Samples: float32 at 16 kHz, speech only. Raises NothingHeard for what is outside the domain."""
         if language not in (None, "en"):
             raise NothingHeard(f"the offline recogniser hears English only, not {language!r}; install a Whisper model")
-        tokens, evidence = self.listen(samples)
-        confidence = _confidence(evidence)
-        if not tokens or confidence < THRESHOLD:
+        tokens, expected = self.listen(samples)
+        if expected < EXPECTED:
             raise NothingHeard(OUTSIDE)
         words = tuple(_split(tokens))
         text = " ".join(word.word for word in words)
         for plain, written in self._written.items():
             text = f" {text} ".replace(f" {plain} ", f" {written} ").strip()
-        return Heard(text, words, confidence)
+        return Heard(text, words, _confidence(expected))
 
     def partial(self, samples: np.ndarray) -> str:
         """Text so far, without judging it."""
@@ -116,27 +98,12 @@ class SphinxEngine:
         hypothesis = self._decoder.hyp()
         return hypothesis.hypstr.replace(JOIN, " ") if hypothesis else ""
 
-    def listen(self, samples: np.ndarray) -> tuple[list[Any], Evidence]:
-        """Segments of the best hypothesis (tokens of the language model, no fillers) and the evidence for it."""
-        pcm = _pcm(samples)
-        _run(self._decoder, pcm)
+    def listen(self, samples: np.ndarray) -> tuple[list[Any], float]:
+        """Tokens of the best hypothesis (segments, no fillers), and how expected its words are (see `EXPECTED`)."""
+        _run(self._decoder, _pcm(samples))
         best = list(self._decoder.seg()) if self._decoder.hyp() else []
         tokens = [segment for segment in best if segment.word[0] not in "<[+"]
-        if not tokens:
-            return [], Evidence(math.inf, math.inf, -math.inf, -math.inf)
-        _run(self._background, pcm)
-        frames = best[-1].end_frame + 1
-        free = _per_frame(self._background.seg(), frames, PHONE_LOOP_SCALE)
-        bound = _per_frame(best, frames, 1.0)
-        speech = np.zeros(len(free), bool)
-        for segment in tokens:
-            speech[segment.start_frame : segment.end_frame + 1] = True
-        gaps = (free - bound)[speech]
-        window = min(FRAMES_PER_SECOND, len(gaps))
-        moving = np.convolve(gaps, np.ones(window) / window, "valid")
-        posterior = float(np.mean([math.log(max(segment.prob, 1e-30)) for segment in tokens]))
-        return tokens, Evidence(float(gaps.mean()), float(moving.max()), posterior, self._expected(tokens))
-
+        return tokens, self._expected(tokens) if tokens else -math.inf
 
     def _expected(self, tokens: list[Any]) -> float:
         """Mean natural log probability of a word, under the trigrams of the tokens."""
@@ -163,28 +130,9 @@ def _pcm(samples: np.ndarray) -> bytes:
     return np.clip(quiet + noise, -32_767, 32_767).astype(np.int16).tobytes()
 
 
-def _per_frame(segments: Any, frames: int, scale: float) -> np.ndarray:
-    """Natural log of the acoustic score of each frame: a segment's score spread evenly over it. Shape [frames]."""
-    scores = np.zeros(frames)
-    for segment in segments:
-        length = segment.end_frame - segment.start_frame + 1
-        score = math.log(max(segment.ascore, 1e-300)) * scale
-        scores[segment.start_frame : segment.end_frame + 1] = score / length
-    return scores
-
-
-# Fitted by benchmarks/speech.py (`--fit`) on synthetic commands and on sentences about other things.
-WEIGHTS = (0.0, 0.0, 0.0)
-BIAS = 9.0
-THRESHOLD = 0.5
-
-
-def _confidence(evidence: Evidence) -> float:
-    """Probability that a command was said, by logistic regression."""
-    if not math.isfinite(evidence.gap):
-        return 0.0
-    logit = BIAS + WEIGHTS[0] * evidence.gap + WEIGHTS[1] * evidence.worst + WEIGHTS[2] * evidence.posterior
-    return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+def _confidence(expected: float) -> float:
+    """0–1: one half at the threshold, near one for what the examples say word for word."""
+    return 1 / (1 + math.exp(-2 * (max(expected, -30.0) - EXPECTED)))
 
 
 def _split(tokens: list[Any]) -> Iterator[Word]:

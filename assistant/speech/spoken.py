@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _ORDINALS = {
     "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
     "twelve": "twelfth",
 }  # fmt: skip
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "ß": "ss", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
-_SYMBOLS = {"&": " and ", "@": " at ", "%": " percent ", "€": " euros ", "£": " pounds ", "$": " dollars ", "+": " plus "}
+_SYMBOLS = {
+    "&": " and ", "@": " at ", "%": " percent ", "€": " euros ", "£": " pounds ", "$": " dollars ", "+": " plus ",
+}  # fmt: skip
 
 NUMBER_WORDS = frozenset([*_ONES, *_TENS[2:], "hundred", "thousand"])
 
@@ -47,7 +49,7 @@ def _number(digits: str) -> str:
         if digits[2] == "0":
             return cardinal(int(digits))
         return f"{cardinal(int(digits[:2]))} {cardinal(int(digits[2:]))}"
-    if len(digits) >= 4 or digits[0] == "0" and len(digits) > 1:
+    if len(digits) >= 4 or (digits[0] == "0" and len(digits) > 1):
         return " ".join(_ONES[int(d)] for d in digits)
     return cardinal(int(digits))
 

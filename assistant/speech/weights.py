@@ -15,10 +15,11 @@ from .errors import ModelUnavailable
 
 HOST = "openaipublic.azureedge.net"
 _ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
-NAMES = frozenset(
-    "tiny.en tiny base.en base small.en small medium.en medium large-v1 large-v2 large-v3 large large-v3-turbo "
-    "turbo".split()
-)
+_NAMES = """
+tiny.en tiny base.en base small.en small medium.en medium large-v1 large-v2 large-v3 large large-v3-turbo
+turbo
+"""
+NAMES = frozenset(_NAMES.split())
 PROBE_SECONDS = 2.0
 DOWNLOAD_SECONDS = 20.0  # without a byte
 
@@ -60,7 +61,7 @@ def check(name: str) -> None:
         raise ModelUnavailable(f"there is no Whisper checkpoint at {file}; give one of {', '.join(sorted(NAMES))}")
     raise ModelUnavailable(
         f"the Whisper model {name!r} is not on this machine and {HOST} cannot be reached; "
-        f"put {file.name} at {file}, or set speech_engine = \"pocketsphinx\""
+        f'put {file.name} at {file}, or set speech_engine = "pocketsphinx"'
     )
 
 

@@ -32,11 +32,27 @@ NO_SPEECH = 0.6
 PROMPT_TOKENS = 100
 
 # What Whisper writes for silence, music and noise; believed only when everything else speaks for it.
-HALLUCINATIONS = frozenset(
-    "thank you|thank you for watching|thanks for watching|thank you so much for watching|please subscribe|"
-    "thank you for watching please subscribe|like and subscribe|subscribe|you|bye|bye bye|music|applause|the end|"
-    "subtitles by the amara org community|i'll see you next time|see you next time|see you in the next video".split("|")
-)
+_INVENTED = """
+thank you
+thank you for watching
+thanks for watching
+thank you so much for watching
+please subscribe
+thank you for watching please subscribe
+like and subscribe
+subscribe
+you
+bye
+bye bye
+music
+applause
+the end
+subtitles by the amara org community
+i'll see you next time
+see you next time
+see you in the next video
+"""
+HALLUCINATIONS = frozenset(_INVENTED.strip().splitlines())
 UNCLEAR = "nothing heard: Whisper is not sure that anything was said; move closer to the microphone and say it again"
 
 
@@ -81,7 +97,8 @@ class WhisperEngine:
         for start, piece in _pieces(samples, self._longest):
             heard = self._piece(piece, language)
             language = heard.language
-            moved = (w._replace(start=w.start + start / SAMPLE_RATE, end=w.end + start / SAMPLE_RATE) for w in heard.words)
+            at = start / SAMPLE_RATE
+            moved = (word._replace(start=word.start + at, end=word.end + at) for word in heard.words)
             pieces.append(Heard(heard.text, tuple(moved), heard.confidence, heard.language))
         return Heard(
             " ".join(piece.text for piece in pieces),

@@ -65,7 +65,9 @@ def test_a_crashing_decoder_is_the_recordings_fault(demo):
     assert caught.value.status == 422
 
 
-@pytest.mark.parametrize("answer", [b"", b"{}\nabc", b'{"error": {"kind": "os", "message": "", "status": 1}}\n', b"[]\n"])
+@pytest.mark.parametrize(
+    "answer", [b"", b"{}\nabc", b'{"error": {"kind": "os", "message": "", "status": 1}}\n', b"[]\n"]
+)
 def test_a_decoder_that_was_taken_over_can_only_be_refused(demo, answer):
     with pytest.raises(errors.UnsupportedAudio):
         decode(demo, lambda *_: answer)

@@ -1,0 +1,176 @@
+"""The whole way from bytes to transcript, with the offline recogniser in its own process."""
+
+import asyncio
+import time
+
+import httpx
+import numpy as np
+import openai
+import pytest
+
+from assistant.speech import (
+    AudioTooLarge,
+    Hints,
+    ModelUnavailable,
+    NothingHeard,
+    SpeechError,
+    UnsupportedAudio,
+    open_recogniser,
+    weights,
+)
+from assistant.speech.openai import transcriptions
+from assistant.speech.sources import recording
+from assistant.speech.spoken import spoken
+from assistant.speech.types import SAMPLE_RATE, DecodeLimits
+
+from .conftest import DEMO, HINTS, wav
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("speech")
+
+
+@pytest.fixture(scope="module")
+def recogniser(cache):
+    with_hints = open_recogniser("pocketsphinx", cache_dir=cache, hints=HINTS)
+    yield with_hints
+    with_hints.close()
+
+
+async def test_the_demo_command_is_heard_word_for_word(recogniser, demo):
+    heard = await recogniser.transcribe(demo, filename="demo.flac")
+    assert spoken(heard.text) == DEMO
+    assert heard.text.endswith("Alice")  # as the contact is written
+    assert heard.engine == recogniser.engine == "pocketsphinx" and heard.language == "en"
+    assert heard.confidence > 0.8
+    assert [w.word for w in heard.words] == DEMO.split()
+    assert all(a.start <= a.end <= b.start + 0.011 for a, b in zip(heard.words, heard.words[1:], strict=False))
+    assert heard.words[-1].end <= heard.duration
+    assert set(heard.timings) >= {"decode_ms", "vad_ms", "recognise_ms", "total_ms"}
+
+
+async def test_the_event_loop_goes_on_during_recognition(recogniser, demo):
+    gaps, stop = [], asyncio.Event()
+
+    async def tick():
+        last = time.monotonic()
+        while not stop.is_set():
+            await asyncio.sleep(0.005)
+            gaps.append(time.monotonic() - last)
+            last = time.monotonic()
+
+    ticking = asyncio.create_task(tick())
+    heard = await recogniser.transcribe(demo)
+    stop.set()
+    await ticking
+    assert max(gaps) < max(0.25, heard.timings["recognise_ms"] / 1000 / 2)
+
+
+@pytest.mark.parametrize("kind", ["silence", "noise", "hum"])
+async def test_silence_and_noise_do_not_become_a_sentence(recogniser, kind):
+    time_ = np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE
+    noise = np.random.default_rng(2).normal(0, 0.2, len(time_))
+    sound = {"silence": 0 * time_, "noise": noise, "hum": 0.3 * np.sin(2 * np.pi * 100 * time_)}[kind]
+    with pytest.raises(NothingHeard, match="nothing heard") as caught:
+        await recogniser.transcribe(wav(sound))
+    assert caught.value.status == 422
+
+
+async def test_speech_about_something_else_is_refused(recogniser, voice):
+    """The command backwards: the same voice, no command."""
+    with pytest.raises(NothingHeard):
+        await recogniser.transcribe_samples(voice[::-1].copy())
+
+
+async def test_other_languages_are_refused(recogniser, demo):
+    with pytest.raises(NothingHeard, match="English only"):
+        await recogniser.transcribe(demo, language="de")
+
+
+async def test_a_live_stream(recogniser, voice):
+    events = [event async for event in recogniser.stream(recording(voice, silence=1.5))]
+    kinds = [event.kind for event in events if event.kind not in ("level", "partial")]
+    assert kinds == ["speech_start", "speech_end", "final"]
+    assert spoken(events[-1].text) == DEMO
+    assert events[-1].transcript is not None and max(e.level for e in events) > 0.01
+
+
+async def test_a_worker_that_dies_is_replaced(cache, demo):
+    other = open_recogniser("pocketsphinx", cache_dir=cache, hints=HINTS)
+    async with other:
+        await other.warm()
+        for process in list(other._pool._processes.values()):
+            process.kill()
+        with pytest.raises(SpeechError, match="send it again") as caught:
+            await other.transcribe(demo)
+        assert caught.value.status == 503
+        assert spoken((await other.transcribe(demo)).text) == DEMO
+
+
+async def test_auto_takes_the_offline_recogniser_without_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "HOST", "weights.invalid")
+    assert open_recogniser(cache_dir=tmp_path).engine == "pocketsphinx"
+    (tmp_path / "whisper").mkdir()
+    (tmp_path / "whisper" / "base.pt").write_bytes(b"x")
+    assert open_recogniser(cache_dir=tmp_path).engine == "whisper:base"
+    with pytest.raises(ModelUnavailable, match=r"small\.pt"):
+        open_recogniser("whisper", "small", tmp_path)
+
+
+async def test_the_official_client_gets_every_format(recogniser, demo):
+    transport = httpx.ASGITransport(transcriptions(recogniser))
+    async with httpx.AsyncClient(transport=transport) as http:
+        client = openai.AsyncOpenAI(api_key="k", base_url="http://test/v1", http_client=http, max_retries=0)
+
+        async def ask(**options):
+            return await client.audio.transcriptions.create(file=("c.flac", demo), model="whisper-1", **options)
+
+        assert spoken((await ask()).text) == DEMO
+        verbose = await ask(response_format="verbose_json", timestamp_granularities=["word", "segment"])
+        assert [w.word for w in verbose.words] == DEMO.split()
+        assert spoken(" ".join(s.text for s in verbose.segments)) == DEMO
+        assert verbose.duration == pytest.approx(len(demo) and 5.15, abs=0.3) and verbose.language == "en"
+        assert spoken(await ask(response_format="text")) == DEMO
+        srt, vtt = await ask(response_format="srt"), await ask(response_format="vtt")
+        assert srt.startswith("1\n00:00:0") and " --> " in srt and vtt.startswith("WEBVTT\n\n00:00:0")
+        with pytest.raises(openai.BadRequestError, match="response_format"):
+            await ask(response_format="pdf")
+        for data, status in ((b"#EXTM3U", 415), (b"", 422), (wav(np.zeros(SAMPLE_RATE)), 422)):
+            with pytest.raises(openai.APIStatusError) as caught:
+                await client.audio.transcriptions.create(file=("x.wav", data), model="m")
+            assert caught.value.status_code == status
+
+
+async def test_uploads_are_bounded(recogniser):
+    app = transcriptions(recogniser, DecodeLimits(file_bytes=1000))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+
+        async def chunks():
+            yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+            for _ in range(100):
+                yield bytes(10_000)
+
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        lying = await http.post("/v1/audio/transcriptions", content=chunks(), headers=kind)
+        declared = await http.post("/v1/audio/transcriptions", files={"file": bytes(200_000)})
+        small = await http.post("/v1/audio/transcriptions", files={"file": bytes(2_000)})
+        nothing = await http.post("/v1/audio/transcriptions", data={"model": "m"})
+        assert [r.status_code for r in (lying, declared, small, nothing)] == [413, 413, 413, 400]
+        assert "file" in nothing.json()["error"]["message"]
+
+
+async def test_errors_have_the_statuses_of_http(recogniser):
+    with pytest.raises(UnsupportedAudio) as unsupported:
+        await recogniser.transcribe(b"PK\x03\x04", filename="command.wav", media_type="audio/wav")
+    with pytest.raises(AudioTooLarge) as large:
+        await recogniser.transcribe(bytes(26 * 2**20))
+    assert (unsupported.value.status, large.value.status) == (415, 413)
+
+
+async def test_hints_change_what_is_understood(recogniser):
+    await recogniser.warm(Hints(contacts=("Zbigniew",)))
+    await recogniser.warm(HINTS)
