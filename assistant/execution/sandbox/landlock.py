@@ -50,8 +50,8 @@ def abi() -> int:
 def restrict(read: Iterable[Path | str | int], write: Iterable[Path | str | int]) -> None:
     """Take every right to files from this process but those beneath the given paths (or open descriptors).
 
-    Also TCP and, where the kernel has it, signals to others and abstract sockets. A path that does not exist grants
-    nothing. Irrevocable. Raises OSError.
+    Also TCP and, where the kernel has it, signals to others and abstract sockets. A path that does not exist,
+    or that this user cannot reach, grants nothing. Irrevocable. Raises OSError.
     """
     version = abi()
     handled = (1 << _NEWEST_RIGHT.get(version, 16)) - 1
@@ -72,7 +72,7 @@ def restrict(read: Iterable[Path | str | int], write: Iterable[Path | str | int]
 def _allow(ruleset: int, path: Path | str | int, rights: int) -> None:
     try:
         fd = path if isinstance(path, int) else os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
     try:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):

@@ -67,9 +67,15 @@ class Sandbox:
         return self._state
 
     def probe(self) -> SandboxState:
-        """Run a confined process that tries to break out; `reduced` with reasons when any attempt succeeds."""
+        """Run a confined process that tries to break out; `reduced` with reasons when any attempt succeeds.
+
+        Raises SandboxUnavailable when none can run.
+        """
         link = self._zygote()
-        answer = self._run(PROBE, b"[]", Limits(wall_s=20, cpu_s=10), (), ())
+        try:
+            answer = self._run(PROBE, b"[]", Limits(wall_s=20, cpu_s=10), ())
+        except ToolFailed as error:
+            raise SandboxUnavailable(f"no confined process can run here: {error}") from error
         found = protocol.parse(answer)
         reasons = tuple(dict.fromkeys([*link.reasons, *found["escapes"]]))
         self._state = SandboxState(
@@ -151,13 +157,13 @@ class Sandbox:
         Raises as `call_sync`.
         """
         self.state()
-        return self._run(target, payload, limits or Limits(), read, (), cancelled)
+        return self._run(target, payload, limits or Limits(), read, cancelled)
 
     def describe(self, module: str, plugin: str) -> list[dict[str, Any]]:
         """The tools of a third party's plugin, as ToolSpec JSON, found by importing it in a confined process."""
         if self.state().mode != "full":
             raise SandboxUnavailable("third-party plugins need the full sandbox: " + "; ".join(self.state().reasons))
-        limits = Limits(wall_s=20, cpu_s=20)
+        limits = Limits(wall_s=20, cpu_s=20, data_bytes=1 << 20)
         header = self._header("assistant.execution.sandbox.child:describe", module, limits, ())
         body = self._data(f"plugin {plugin}", header, protocol.dump([module, plugin]), limits)
         found = protocol.parse(body)
@@ -171,7 +177,6 @@ class Sandbox:
         payload: bytes,
         limits: Limits,
         read: Sequence[Path],
-        hosts: Sequence[str],
         cancelled: threading.Event | None = None,
     ) -> bytes:
         header = self._header(target, target.partition(":")[0], limits, read)

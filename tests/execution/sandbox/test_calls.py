@@ -18,6 +18,8 @@ from PIL import Image
 from assistant.execution.sandbox import (
     Call,
     Limits,
+    Sandbox,
+    SandboxOptions,
     SandboxUnavailable,
     ToolFailed,
     ToolLimit,
@@ -341,8 +343,6 @@ def test_reduced_sandbox_says_so_and_refuses_third_parties(loose):
 
 
 def test_closed_sandbox(base, plugins):
-    from assistant.execution.sandbox import Sandbox, SandboxOptions
-
     sandbox = Sandbox(SandboxOptions(artifacts=base / "closed", module_paths=(plugins,), preload=()))
     with pytest.raises(SandboxUnavailable, match="not been started"):
         sandbox.call_sync(call("order", {"drink": "tea"}))
@@ -352,3 +352,22 @@ def test_closed_sandbox(base, plugins):
     assert not workspaces.exists()
     with pytest.raises(SandboxUnavailable, match="closed"):
         sandbox.call_sync(call("order", {"drink": "tea"}))
+
+
+@pytest.mark.parametrize(
+    ("part", "open_", "shut"),
+    [
+        ("landlock", "files outside can be read", "sockets can be made"),
+        ("seccomp", "sockets can be made", "files outside can be read"),
+    ],
+)
+def test_each_half_still_confines_without_the_other(base, part, open_, shut):
+    """Built-in tools get what protection there is; the state names what is missing, and nothing is claimed beyond."""
+    preload = ("assistant.execution.sandbox.probe",)
+    with Sandbox(SandboxOptions(artifacts=base / part, preload=preload, without=frozenset({part}))) as sandbox:
+        state = sandbox.state()
+        assert state.mode == "reduced"
+        assert open_ in state.reasons
+        assert shut not in state.reasons
+        assert (state.landlock_abi > 0, state.seccomp) == (part != "landlock", part != "seccomp")
+        assert state.uid == UID != 0
