@@ -27,6 +27,8 @@ MAX_PHOTOS = 1000
 BURST_MS = 1000
 SCAN_SECONDS = 40.0
 CHECKED = 60  # photos of one answer that are decoded once, to leave out the broken ones
+LARGE = 2000
+MATCHING = "SELECT rowid FROM words WHERE words MATCH ?"
 COLUMNS = "p.id, p.path, p.media_type, p.taken, p.dated, p.fingerprint, p.camera, p.favorite, p.decoded"
 
 
@@ -102,11 +104,23 @@ class Where:
     sql: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    few: bool = False
+
+    @property
+    def table(self) -> str:
+        """A few ids are looked up, which NOT INDEXED leaves possible; otherwise the index by time is walked."""
+        return "photos p NOT INDEXED" if self.few else "photos p"
 
     def add(self, sql: str, values: list[Any], words: str) -> None:
         self.sql.append(sql)
         self.values += values
         self.words.append(words)
+
+    def among(self, db: sqlite3.Connection, ids: str, values: list[Any], words: str) -> None:
+        """The photos whose ids a query gives."""
+        (many,) = db.execute(f"SELECT count(*) FROM (SELECT * FROM ({ids}) LIMIT {LARGE})", values).fetchone()
+        self.few |= many < LARGE
+        self.add(f"{'+' if many >= LARGE else ''}p.id IN ({ids})", values, words)
 
     @property
     def said(self) -> str:
@@ -134,45 +148,46 @@ def _conditions(db: sqlite3.Connection, wanted: Wanted, here: Context) -> Where:
 
 
 def _album(db: sqlite3.Connection, said: str, where: Where) -> None:
-    names = [n for (n,) in db.execute("SELECT DISTINCT name FROM albums UNION SELECT DISTINCT name FROM own_albums")]
+    names = _distinct(db, "albums", "name") + _distinct(db, "own_albums", "name")
     found = match.find(said, names)
     if not found:
         raise NotFound(f"there is no album {said!r}; {_there_are(said, names, 'the nearest are')}")
-    sql = (f"(p.id IN (SELECT photo FROM albums WHERE name IN ({_marks(found)})) OR "
-           f"p.path IN (SELECT path FROM own_albums WHERE name IN ({_marks(found)})))")  # fmt: skip
-    where.add(sql, found + found, f"in the album {said!r}")
+    ids = (f"SELECT photo FROM albums WHERE name IN ({_marks(found)}) UNION ALL SELECT id FROM own_albums a "
+           f"JOIN photos ON photos.path = a.path WHERE a.name IN ({_marks(found)})")  # fmt: skip
+    where.among(db, ids, found + found, f"in the album {said!r}")
 
 
 def _named(db: sqlite3.Connection, table: str, said: str, where: Where, words: str, others: str) -> None:
-    names = [n for (n,) in db.execute(f"SELECT DISTINCT name FROM {table}")]
+    names = _distinct(db, table, "name")
     found = match.find(said, names)
     if found:
-        sql = f"p.id IN (SELECT photo FROM {table} WHERE name IN ({_marks(found)}))"
-        where.add(sql, found, words)
+        where.among(db, f"SELECT photo FROM {table} WHERE name IN ({_marks(found)})", found, words)
     elif query := _phrase(db, said, "keywords captions"):  # named in a keyword or a title instead
-        where.add("p.id IN (SELECT rowid FROM words WHERE words MATCH ?)", [query], words)
+        where.among(db, MATCHING, [query], words)
     else:
         raise NotFound(f"no photo is {words}; {_there_are(said, names, others)}")
 
 
 def _place(db: sqlite3.Connection, said: str, where: Where) -> None:
     """A city, region or country of the position; else the words that the photos carry."""
-    used = db.execute("SELECT c.id, c.name, c.region, c.district, c.country FROM cities c WHERE c.id IN "
-                      "(SELECT DISTINCT city FROM photos WHERE city IS NOT NULL)").fetchall()  # fmt: skip
+    ids = _distinct(db, "photos", "city", "reason IS NULL AND")
+    used = db.execute(
+        f"SELECT id, name, region, district, country FROM cities WHERE id IN ({_marks(ids)})", ids
+    ).fetchall()
     names = {name for row in used for name in row[1:] if name}
     found = set(match.find(said, names))
-    query = _phrase(db, said, "keywords captions places album")
+    query = _phrase(db, said, "keywords captions places album", respell=not found)
     if not found and not query:
         raise NotFound(f"no photo is from {said!r}; {_there_are(said, [r[1] for r in used], 'places near it are')}")
     cities = [row[0] for row in used if found & set(row[1:])]
     parts, values = [], []
     if cities:
-        parts.append(f"p.city IN ({_marks(cities)})")
+        parts.append(f"SELECT id FROM photos WHERE reason IS NULL AND city IN ({_marks(cities)})")
         values += cities
     if query:
-        parts.append("p.id IN (SELECT rowid FROM words WHERE words MATCH ?)")
+        parts.append(MATCHING)
         values.append(query)
-    where.add(f"({' OR '.join(parts)})", values, f"from {said!r}")
+    where.among(db, " UNION ALL ".join(parts), values, f"from {said!r}")
 
 
 def _about(db: sqlite3.Connection, said: str, where: Where) -> None:
@@ -180,13 +195,24 @@ def _about(db: sqlite3.Connection, said: str, where: Where) -> None:
     if not query:
         raise NotFound(f"no photo is known to show {said!r}: photos are found by their keywords, titles, albums, "
                        "places and file names, and none of them says so")  # fmt: skip
-    where.add("p.id IN (SELECT rowid FROM words WHERE words MATCH ?)", [query], f"about {said!r}")
+    where.among(db, MATCHING, [query], f"about {said!r}")
 
 
-def _phrase(db: sqlite3.Connection, said: str, columns: str) -> str | None:
+def _distinct(db: sqlite3.Connection, table: str, column: str, where: str = "") -> list[Any]:
+    """The values of an indexed column, each found by a jump in the index instead of a walk over every row."""
+    least = f"SELECT min({column}) FROM {table} WHERE {where}"
+    rows = db.execute(
+        f"WITH RECURSIVE t(v) AS ({least} {column} IS NOT NULL UNION ALL "
+        f"SELECT ({least} {column} > v) FROM t WHERE v IS NOT NULL) SELECT v FROM t WHERE v IS NOT NULL"
+    )
+    return [v for (v,) in rows]
+
+
+def _phrase(db: sqlite3.Connection, said: str, columns: str, respell: bool = True) -> str | None:
     """An FTS query for all the words of a phrase, misspelled ones replaced by the nearest; None if nothing matches."""
     words = match.content(said)
-    for attempt in (words, [_respelled(db, word) for word in words]):
+    for again in (False, True) if respell else (False,):
+        attempt = [_respelled(db, word) for word in words] if again else words
         query = f"{{{columns}}} : ({' AND '.join(_quoted(w) for w in attempt)})" if attempt else None
         if query and db.execute("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (query,)).fetchone():
             return query
@@ -210,7 +236,7 @@ def _ordered(db: sqlite3.Connection, where: Where, wanted: Wanted) -> Iterator[R
     """Walks the index by time; photos without a known time come last either way."""
     down = "DESC" if wanted.order == "newest" else "ASC"
     for dated in (1, 0):
-        sql = (f"SELECT {COLUMNS} FROM photos p WHERE {' AND '.join(where.sql)} AND p.dated = {dated} "
+        sql = (f"SELECT {COLUMNS} FROM {where.table} WHERE {' AND '.join(where.sql)} AND p.dated = {dated} "
                f"ORDER BY p.taken {down}, p.id")  # fmt: skip
         yield from (Row(*row) for row in db.execute(sql, where.values))
 
@@ -221,7 +247,7 @@ def _random(db: sqlite3.Connection, where: Where, wanted: Wanted) -> Iterator[Ro
 
     start = random.getrandbits(31)
     for comparison in (">=", "<"):
-        sql = (f"SELECT {COLUMNS} FROM photos p WHERE {' AND '.join(where.sql)} AND p.shuffle {comparison} ? "
+        sql = (f"SELECT {COLUMNS} FROM {where.table} WHERE {' AND '.join(where.sql)} AND p.shuffle {comparison} ? "
                "ORDER BY p.shuffle, p.id")  # fmt: skip
         yield from (Row(*row) for row in db.execute(sql, [*where.values, start]))
 

@@ -246,7 +246,7 @@ class _Scan:
         self.db.executemany("INSERT OR IGNORE INTO albums VALUES (?, ?)", [(photo, a) for a in albums])
         city_names = self.db.execute("SELECT name, region, country FROM cities WHERE id = ?", (city,)).fetchone() or ()
         words = (*(" ".join(t) for t in (facts.keywords + facts.people, facts.captions, [*facts.places, *city_names])),
-                 " ".join(albums), re.sub(r"[\W_]+|(?<=[a-z])(?=[A-Z])", " ", Path(job.path).stem))  # fmt: skip
+                 " ".join(albums), re.sub(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])", " ", Path(job.path).stem))  # fmt: skip
         self.db.execute("INSERT INTO words (rowid, keywords, captions, places, album, name) VALUES (?,?,?,?,?,?)",
                         (photo, *words))  # fmt: skip
 
