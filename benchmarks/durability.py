@@ -50,8 +50,8 @@ def at_random(kills: int, seed: int, at_once: int) -> Report:
     def one(i: int) -> Report:
         generator = random.Random(seed * 1000 + i)
         if i % 2:
-            return random_campaign(None, 10, 4, generator, 1.5)
-        return with_office(lambda office: random_campaign(office, 10, 4, generator, 1.5), 0.05)
+            return random_campaign(None, 10, 4, generator)
+        return with_office(lambda office: random_campaign(office, 10, 4, generator), 0.05)
 
     with ThreadPoolExecutor(at_once) as pool:
         for report in pool.map(one, range((kills + 9) // 10)):

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from assistant.plugin.signature import ToolSpec
 
@@ -30,7 +30,6 @@ from .reminders import Reminders
 from .words import join
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 TRIES = 3
 WISHES = ("Send", "AddReminder", "AddNote", "FindContact")
 
@@ -99,13 +98,16 @@ class Dispatcher:
             return await self._do(self.reminders.note, call.errand, call.n, wish["text"])
         raise Refused(f"{call.spec.name} wishes for {kind}, which nobody can do")
 
-    async def around(self, call: StepCall, run: Callable[[], Awaitable[T]], surely: tuple[type[Exception], ...]) -> T:
-        """Run a tool that itself sends or deletes: confirmed, journaled, and never twice.
+    async def around(self, call: StepCall, run: Callable[[], Awaitable[dict[str, Any]]],
+                     surely: tuple[type[Exception], ...]) -> dict[str, Any]:  # fmt: skip
+        """Run a tool that itself sends or deletes: confirmed, journaled, and never twice. Its answer as JSON.
 
         surely: exceptions after which it surely did nothing. Raises Refused, Failed.
         """
         wish = Planned("tool", call.spec.name, call.spec.effect, "tool", {"args": call.args})
         [row] = await self._approved(call, [wish], ask_to_run(call.spec, call.args))
+        if row.state == "sent":
+            return dict(row.payload["result"])  # before a crash
         if row.declined:
             raise Declined(row.detail)
         if row.state != "approved":
@@ -122,7 +124,7 @@ class Dispatcher:
             if isinstance(error, Exception):
                 raise Failed(detail) from error
             raise
-        await self._do(self.journal.settle, row, "sent")
+        await self._do(self.journal.settle, row, "sent", "", result)
         return result
 
     # messages

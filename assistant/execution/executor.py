@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import fcntl
 import logging
 import os
-import secrets
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +23,7 @@ from zoneinfo import ZoneInfo
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from assistant.config import Settings
-from assistant.plugin.plan import Plan, PlanError, check
+from assistant.plugin.plan import PlanError, check
 from assistant.plugin.registry import Registry
 from assistant.plugin.signature import Type
 
@@ -35,6 +33,7 @@ from .channels.routes import Routes
 from .contacts import AddressBook
 from .effects import Dispatcher
 from .errand import FINISHED, AnswerError, ErrandRequest, ErrandState, Event, ExecutorError, UnknownErrand
+from .home import identity, local_zone, lock
 from .journal import Journal
 from .plugins import Grants
 from .private import private_file
@@ -77,7 +76,7 @@ class Executor:
         if _current is not None:
             raise ExecutorError("an executor is running in this process already; close it first")
         self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(self.settings.home)
+        self._lock = lock(self.settings.home)
         try:
             self._open(self.settings.home)
             await self._db(self._dispatcher.recover, self._id)
@@ -92,7 +91,7 @@ class Executor:
         self._tasks = [asyncio.create_task(self._remind()), asyncio.create_task(self._clean())]
 
     def _open(self, home: Path) -> None:
-        self._id = _identity(home)
+        self._id = identity(home)
         self.store = Store(database_url(self.settings.database_url, home, "errands.db"))
         self.book = AddressBook(self.settings.contacts)
         self._attachments = Attachments(
@@ -138,6 +137,7 @@ class Executor:
         config: DBOSConfig = {
             "name": "voice-errands", "system_database_url": url, "application_version": APPLICATION_VERSION,
             "executor_id": self._id, "log_level": "ERROR", "use_listen_notify": False,
+            "db_engine_kwargs": {"connect_args": {"factory": _Relaxed}} if url.startswith("sqlite") else None,
             "notification_listener_polling_interval_sec": 0.2,  # we wait for none; a close waits for the poller
         }  # fmt: skip
         DBOS(config=config)
@@ -182,9 +182,10 @@ class Executor:
         """The state once the errand is finished or asks something, or after `seconds`."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if await self._db(self.store.resting, id):
+            run = self._runs.get(id)
+            if (run is None or run.asking) and await self._db(self.store.resting, id):
                 state = await self.state(id)
-                if state.question or (state.status in FINISHED and id not in self._runs):
+                if state.question or state.status in FINISHED:
                     return state
             await self._changed(min(left, 2.0))
         return await self.state(id)
@@ -364,6 +365,14 @@ class Executor:
         return await self._runs[id].step(n)
 
 
+class _Relaxed(sqlite3.Connection):
+    """DBOS's own notes need not survive a power cut: our tables do, and what DBOS has forgotten is found in them."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
 @DBOS.workflow(name="errand", max_recovery_attempts=RECOVERIES)
 async def _errand(id: str) -> str:
     assert _current is not None
@@ -374,32 +383,3 @@ async def _errand(id: str) -> str:
 async def _step(id: str, n: int) -> str:
     assert _current is not None
     return await _current.run_step(id, n)
-
-
-def local_zone() -> ZoneInfo:
-    """The system's time zone."""
-    from tzlocal import get_localzone
-
-    return ZoneInfo(str(get_localzone()))
-
-
-def _lock(home: Path) -> Any:
-    """Hold the data folder: two processes would carry out the same errands."""
-    file = (home / "executor.lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise ExecutorError(f"another assistant works with the data folder {home}; stop it or use its API") from error
-    return file
-
-
-def _identity(home: Path) -> str:
-    """The name of this data folder among those that share a database."""
-    file = home / "executor-id"
-    if not file.exists():
-        file.write_text(secrets.token_hex(8))
-    return file.read_text().strip()
-
-
-__all__ = ["APPLICATION_VERSION", "Executor", "Plan"]

@@ -118,9 +118,12 @@ class Journal:
         """The last step before the network. errand_open: refuse when the errand was cancelled in the meantime."""
         return self._move(effect, "sending", running=errand_open)
 
-    def settle(self, effect: Effect, state: str, detail: str = "") -> Effect:
-        """The outcome: sent, failed, unknown; or approved again after a try that surely delivered nothing."""
-        return self._move(effect, state, detail)
+    def settle(self, effect: Effect, state: str, detail: str = "", result: Any = None) -> Effect:
+        """The outcome: sent, failed, unknown; or approved again after a try that surely delivered nothing.
+
+        result: what a tool that acted by itself has answered; kept together with the outcome.
+        """
+        return self._move(effect, state, detail, result=result)
 
     def effects(self, errand: str, step: int | None = None) -> list[Effect]:
         with self._store.read() as c:
@@ -143,10 +146,12 @@ class Journal:
         detail = "the service stopped while this was being sent; whether it arrived cannot be known"
         return [self._move(e, "unknown", detail) for e in found]
 
-    def _move(self, effect: Effect, state: str, detail: str = "", running: bool = False) -> Effect:
+    def _move(self, effect: Effect, state: str, detail: str = "", running: bool = False, result: Any = None) -> Effect:
         if state not in MOVES.get(effect.state, ()):
             raise JournalError(f"effect {effect.id}: {effect.state} → {state} is not allowed")
         change: dict[str, Any] = {"state": state, "detail": detail, "changed": time.time()}
+        if result is not None:
+            change["payload"] = {**effect.payload, "result": result}
         if state == "sending":
             change["attempts"] = effects.c.attempts + 1
         with self._store.write() as c:

@@ -53,6 +53,7 @@ class ErrandRun:
     def __init__(self, services: Services, id: str):
         self.id = id
         self.finished = asyncio.Event()
+        self.asking = False
         self.task = asyncio.current_task()
         self._s = services
         self._cancelled = False
@@ -139,7 +140,7 @@ class ErrandRun:
             call = self._call(n, spec, args, waited)
             if wish is None:
                 answer = await self._execute(n, spec, args, call)
-                value, artifacts = answer.value, [_artifact(a) for a in answer.artifacts]
+                value, artifacts = answer["value"], answer["artifacts"]
                 check_result(value, spec)
                 if isinstance(value, dict) and value.get("$type") in WISHES:
                     # Kept, so that a crash from here on repeats the wish and not the tool.
@@ -154,7 +155,8 @@ class ErrandRun:
         ms = (time.monotonic() - started - waited[0]) * 1000
         return await self._mark(n, "done", result=value, artifacts=artifacts, summary=summary(value, artifacts), ms=ms)
 
-    async def _execute(self, n: int, spec: ToolSpec, args: dict[str, Any], call: StepCall) -> CallResult:
+    async def _execute(self, n: int, spec: ToolSpec, args: dict[str, Any], call: StepCall) -> dict[str, Any]:
+        """Run the tool: {"value": its typed answer, "artifacts": the files it made}."""
         plugin = self._s.registry.plugin(spec.name)
         granted: Call = self._s.grants.call(spec.name, plugin, args)
         last = [0.0]
@@ -167,9 +169,10 @@ class ErrandRun:
                 self._work.add(task)
                 task.add_done_callback(self._work.discard)
 
-        async def run() -> CallResult:
+        async def run() -> dict[str, Any]:
             try:
-                return await self._s.sandbox.call(granted, progress)
+                result: CallResult = await self._s.sandbox.call(granted, progress)
+                return {"value": result.value, "artifacts": [_artifact(a) for a in result.artifacts]}
             except ToolFailed as error:
                 if error.kind and not isinstance(error, (ToolLimit, ToolTimedOut)):
                     raise _Raised(str(error), error.kind) from error
@@ -196,11 +199,15 @@ class ErrandRun:
     async def _ask(self, key: str, kind: str, text: str, choices: list[str]) -> dict[str, Any]:
         status = "needs_confirmation" if kind == "confirm" else "needs_answer"
         async with self._asking:
-            answer = await self._s.tell(self._s.store.ask, self.id, key, status, kind, text, choices)
-            while answer is None:
-                await self._s.changed(POLL_S)
-                answer = await self._s.db(self._s.store.answered, self.id, key)
-            return dict(answer)
+            self.asking = True
+            try:
+                answer = await self._s.tell(self._s.store.ask, self.id, key, status, kind, text, choices)
+                while answer is None:
+                    await self._s.changed(POLL_S)
+                    answer = await self._s.db(self._s.store.answered, self.id, key)
+                return dict(answer)
+            finally:
+                self.asking = False
 
     async def _complete(self) -> None:
         """Ask for the required arguments that the plan lacks. Raises AnswerError when that leads nowhere."""

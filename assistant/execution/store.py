@@ -1,8 +1,8 @@
 """The tables of the executor, and the transactions on errands, steps, questions and events.
 
-SQLite (WAL, every commit synced) in the data folder, or PostgreSQL. Beside DBOS's own tables, because the state that
-people and programs see (and the results of steps) must be readable without running a workflow. All methods block; the
-executor calls them in threads.
+SQLite (WAL; what must survive a power cut is synced) in the data folder, or PostgreSQL. Beside DBOS's own tables,
+because the state that people and programs see (and the results of steps) must be readable without running a workflow.
+All methods block; the executor calls them in threads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,10 @@ notes = Table(
     Column("created", Float, nullable=False), UniqueConstraint("errand", "step"),
 )  # fmt: skip
 
+# Made once: building a statement costs more than carrying it out.
+_ADD_EVENT = sa.insert(events)
+_SET_STEP = sa.update(steps).where(steps.c.errand == sa.bindparam("of_errand"), steps.c.n == sa.bindparam("of_n"))
+
 
 class Store:
     """One database. Use `read()` and `write()` for transactions."""
@@ -94,7 +98,8 @@ class Store:
             sa.event.listen(self._engine, "begin", _begin_sqlite)
         else:
             self._engine = sa.create_engine(url, pool_pre_ping=True)
-        self._writer = self._engine.execution_options(write=True)
+        self._writer = self._engine.execution_options(write="FULL")
+        self._relaxed = self._engine.execution_options(write="NORMAL")
         # Writers of one process queue here instead of in SQLite's busy loop, which sleeps.
         self._lock = threading.Lock()
         meta.create_all(self._writer)
@@ -105,12 +110,10 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        if not self.sqlite:
-            with self._writer.begin() as connection:
-                yield connection
-            return
-        with self._lock, self._writer.begin() as connection:
+    def write(self, durable: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that changes something. Not durable: a power cut (never a kill) may take it back."""
+        writer = self._writer if durable else self._relaxed
+        with self._lock if self.sqlite else nullcontext(), writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -200,8 +203,8 @@ class Store:
 
     def set_step(self, errand: str, n: int, event: bool = True, **values: Any) -> None:
         """Change a step and tell it; `values` are columns."""
-        with self.write() as c:
-            c.execute(sa.update(steps).where(steps.c.errand == errand, steps.c.n == n).values(**values))
+        with self.write(durable=values.get("status") != "running") as c:
+            c.execute(_SET_STEP, {"of_errand": errand, "of_n": n, **values})
             if event:
                 told = {k: v for k, v in values.items() if k in ("status", "summary", "error", "artifacts", "ms")}
                 add_event(c, errand, "step", {"id": n, **told})
@@ -246,7 +249,7 @@ class Store:
     # events
 
     def add_event(self, errand: str, type_: str, data: dict[str, Any]) -> None:
-        with self.write() as c:
+        with self.write(durable=False) as c:
             add_event(c, errand, type_, data)
 
     def events(self, errand: str, after: int) -> list[Event]:
@@ -285,7 +288,7 @@ class Store:
 
 def add_event(connection: sa.Connection, errand: str, type_: str, data: dict[str, Any]) -> None:
     """Tell something within the transaction that makes it true."""
-    connection.execute(sa.insert(events).values(errand=errand, type=type_, data=data, at=time.time()))
+    connection.execute(_ADD_EVENT, {"errand": errand, "type": type_, "data": data, "at": time.time()})
 
 
 def database_url(url: str | None, home: Path, name: str) -> str:
@@ -298,10 +301,11 @@ def database_url(url: str | None, home: Path, name: str) -> str:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun below, not guessed by the driver
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")  # a commit survives a power cut: `sending` must
     connection.execute("PRAGMA busy_timeout=30000")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    write = connection.get_execution_options().get("write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    synchronous = connection.get_execution_options().get("write")
+    if synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if synchronous else "BEGIN")

@@ -10,7 +10,7 @@ from . import kit
 @pytest.fixture(scope="module")
 def world():
     """A folder for one module's errands, with one sandbox."""
-    folder = kit.public_folder()
+    folder = kit.public_folder(fast=True)
     with kit.sandbox_in(folder) as box:
         yield folder, box
     shutil.rmtree(folder, ignore_errors=True)

@@ -66,7 +66,7 @@ class Campaign:
     """Errands in one data folder that go through any number of kills. office: SMTP server; None for the outbox."""
 
     def __init__(self, office: PostOffice | None = None, database_url: str | None = None):
-        self.folder = kit.public_folder()
+        self.folder = kit.public_folder(fast=True)
         self.office, self.kills = office, 0
         self.more: dict[str, Any] = {"database_url": database_url}
         if office is not None:
@@ -262,19 +262,29 @@ def boundary_campaign(office: PostOffice | None, of: str = "journal", first: int
     return total
 
 
-def random_campaign(office: PostOffice | None, kills: int, batch: int, generator: random.Random,
-                    longest_s: float = 2.0) -> Report:  # fmt: skip
-    """Kill processes at random moments while errands run, until so many kills have hit."""
+def random_campaign(office: PostOffice | None, kills: int, batch: int, generator: random.Random) -> Report:
+    """Kill processes at random moments while errands run, until so many kills have hit.
+
+    The moments are spread evenly over the time that a process takes here and now for as many errands.
+    """
     total = Report()
     while total.kills < kills:
         campaign = Campaign(office)
         try:
-            ids = [f"e{generator.randrange(16**8):08x}" for _ in range(batch)]
-            while campaign.round(ids, seconds=generator.uniform(0.02, longest_s)):
-                if campaign.kills >= 6:
-                    campaign.round(ids)
+            began = time.monotonic()
+            campaign.round([_name(generator) for _ in range(batch)])
+            longest = time.monotonic() - began
+            ids = [_name(generator) for _ in range(batch)]
+            for _ in range(6):
+                if not campaign.round(ids, seconds=generator.uniform(0, longest)):
                     break
+            else:
+                campaign.round(ids)
             total.add(campaign.check())
         finally:
             campaign.close()
     return total
+
+
+def _name(generator: random.Random) -> str:
+    return f"e{generator.randrange(16**8):08x}"

@@ -33,10 +33,10 @@ def test_random_moments(channel):
     def campaign(seed):
         generator = random.Random(seed)
         if channel == "outbox":
-            return random_campaign(None, 5, 3, generator, 1.0)
+            return random_campaign(None, 5, 3, generator)
         with post_office() as office:
             office.pause_s = 0.05
-            return random_campaign(office, 5, 3, generator, 1.0)
+            return random_campaign(office, 5, 3, generator)
 
     total = Report()
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1,5 +1,6 @@
 """Promises about effects: asked with resolved values, only to those who were named, once, and told as it was."""
 
+import asyncio
 import dataclasses
 import datetime as dt
 import email
@@ -11,6 +12,7 @@ from PIL import Image
 
 from assistant.execution.journal import Journal, JournalError, Planned, binding
 from assistant.execution.location import GPS_POINTER
+from assistant.execution.run import ErrandRun
 from assistant.execution.store import Store
 
 from . import kit
@@ -216,6 +218,45 @@ async def test_tool_that_sends_itself(folder, errand_sandbox):
 async def test_unapproved_manifest(executor):
     state = await carry_out(executor, ("post.post", {"text": "hello"}), approve=True)
     assert state.status == "failed" and "assistant tools approve post" in state.reply
+
+
+@needs_full
+async def test_tool_that_has_sent_is_not_run_again(folder, errand_sandbox, monkeypatch):
+    """The service stops after the tool's sending is in the journal, and before its step is done."""
+
+    async def stuck(self, n, status, mark=ErrandRun._mark, **values):
+        return await asyncio.sleep(1000) if status == "done" else await mark(self, n, status, **values)
+
+    async with kit.executor_in(folder, errand_sandbox) as executor:
+        executor._services.grants.approve(executor.registry.plugins["post"])
+        with monkeypatch.context() as patch:
+            patch.setattr(ErrandRun, "_mark", stuck)
+            state = await executor.submit(kit.request(("post.post", {"text": "hello"}), approve=True))
+            async with asyncio.timeout(20):
+                while not (state.effects and state.effects[0].state == "sent"):
+                    await asyncio.sleep(0.05)
+                    state = await executor.state(state.id)
+            await executor.aclose()
+    async with kit.executor_in(folder, errand_sandbox) as executor:
+        state = await executor.wait(state.id)
+        assert state.status == "done" and state.steps[0].result == "posted as number 5"
+    assert kit.calls(folder, "post") == ["hello"]
+
+
+@needs_full
+async def test_tool_that_was_sending_is_unknown(folder, errand_sandbox):
+    """The service stops while the tool is at it."""
+    async with kit.executor_in(folder, errand_sandbox) as executor:
+        executor._services.grants.approve(executor.registry.plugins["post"])
+        state = await executor.submit(kit.request(("post.post", {"text": "hang"}), approve=True))
+        async with asyncio.timeout(20):
+            while kit.calls(folder, "post") != ["hang"]:
+                await asyncio.sleep(0.05)
+    async with kit.executor_in(folder, errand_sandbox) as executor:
+        state = await executor.wait(state.id)
+        assert state.status == "failed" and state.effects[0].state == "unknown"
+        assert "I do not know whether post: post was carried out" in state.reply
+    assert kit.calls(folder, "post") == ["hang"]
 
 
 @needs_full
