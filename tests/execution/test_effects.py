@@ -142,7 +142,7 @@ async def test_no_address(executor):
 
 
 async def test_text_is_asked_for(executor, folder):
-    state = await carry_out(executor, ("kit.send", {"to": ["Alice"]}), approve=True)
+    state = await carry_out(executor, ("messages.send", {"to": ["Alice"]}), approve=True)
     assert state.question.kind == "missing"
     assert state.question.text == "What should the message to Alice Smith say?"
     await executor.answer(state.id, text="I am late")

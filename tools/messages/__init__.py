@@ -22,9 +22,7 @@ def send(
         attachments: the files to send
         via: the channel, when one is said
     """
-    words = " ".join((text or "").split())
-    if not words and not attachments:
-        raise ValueError("the message has neither text nor attachments; say what to send")
+    words = " ".join((text or "").split())  # with neither words nor attachments, the user is asked for the words
     if not to:
         raise ValueError("the message has no recipient; say whom to send it to")
     return Send(to=list(to), text=words or None, attachments=list(attachments), via=via)
