@@ -202,6 +202,7 @@ def _pass_on(group: typer.Typer, name: str, module: str, about: str) -> None:
         inner(args=context.args, prog_name=context.command_path)
 
 
+_pass_on(app, "listen", "assistant.listen", "Talk to the assistant at this machine's microphone.")
 _pass_on(evaluate, "planner", "assistant.training.evaluate", "Measure a planner checkpoint on the evaluation sets.")
 _pass_on(train, "planner", "assistant.training.loop", "Train a planner from nothing.")
 _pass_on(train, "export", "assistant.training.export", "Write a trained planner as a checkpoint.")

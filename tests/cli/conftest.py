@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,4 +82,5 @@ def cli(capsys, monkeypatch):
         captured = capsys.readouterr()
         return Result(code, captured.out, captured.err)
 
-    return call
+    yield call
+    logging.getLogger("dbos").handlers.clear()  # they write to this test's stderr, which is closed now
