@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 TEXT_LIMIT = 4000  # characters
 AUDIO_LIMIT = 25 << 20  # bytes
 WAITING_LIMIT = 32  # commands that are being understood or wait for it
-SLOTS = 4  # plans made at the same time
+SLOTS = 2  # plans made at the same time
 LONGEST_WAIT = 120.0
 EVENT_PAUSE = 0.5
 
@@ -115,10 +115,17 @@ class Assistant:
         await asyncio.to_thread(self.sandbox.close)
 
     def _load_planner(self) -> Plans:
+        import jax
+
         from .llm import Engine, load
         from .planning import Planner
         from .shipped import planner_checkpoint
 
+        compiled = self.settings.home / "compiled"  # trusted code, so it lies in the user's own folder
+        compiled.mkdir(mode=0o700, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(compiled))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         model = load(self.settings.model or planner_checkpoint())
         self.engine = Engine(model, slots=SLOTS, length=2048, sizes=(1, 8, 32, 128), short=32)
         planner = Planner(self.engine, self.registry, threshold=self.settings.plan_confidence or None)

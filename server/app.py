@@ -9,6 +9,7 @@ Every route needs the token (see token.py); the gate of guard.py stands before a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from .guard import Guard, allowed_hosts
 from .limits import Rate
 from .token import Key, load_token
 
+log = logging.getLogger("server")
 ABOUT = """A self-hosted voice assistant that carries out multi-step errands.
 
 All routes need `Authorization: Bearer …`; errors are problem details (RFC 9457)."""
@@ -42,7 +44,11 @@ def create_app(source: Settings | Assistant, *, token: str | None = None) -> Fas
         if assistant is source:
             yield
             return
-        await assistant.start()
+        try:
+            await assistant.start()
+        except Exception as error:
+            log.error("the assistant cannot start: %s", error)
+            raise
         try:
             yield
         finally:

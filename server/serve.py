@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 from typing import Any
@@ -49,8 +50,10 @@ class _Server(uvicorn.Server):
             print(_welcome(self._settings, sockets[0].getsockname()[1], self._token), file=sys.stderr, flush=True)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
+        """End in order, with status 0; a second Ctrl-C does not wait for clients."""
         self.config.app.state.closing.set()  # type: ignore[union-attr]
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _bind(host: str, port: int) -> socket.socket:

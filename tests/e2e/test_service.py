@@ -1,0 +1,97 @@
+"""The service as a process: clients at once, power cuts in the middle of errands, an orderly end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.execution.kit import public_folder
+
+from .service import Service, free_port
+
+
+@pytest.fixture
+def own(library: Path) -> Iterator[Service]:
+    """A service that a test may kill."""
+    folder = public_folder()
+    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
+    running = Service(folder / "home", library, model).start()
+    yield running
+    if running.process and running.process.poll() is None:
+        running.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_power_cuts_lose_and_repeat_nothing(own: Service) -> None:
+    """Killed at five moments of an errand; after each start the errand goes on to its end, or says what happened."""
+    own.say("note that this is the first start")
+    for n in range(5):
+        text = f"tell Alice message number {n}"
+        started = own.client.post("/command", json={"text": text, "approve": True, "wait": 0}).json()
+        time.sleep(0.08 * n)
+        own.kill()
+        own.start()
+        end = time.monotonic() + 60
+        while (command := own.client.get(f"/command/{started['id']}").json())["status"] == "running":
+            assert time.monotonic() < end, command
+            time.sleep(0.1)
+        sent = [m for m in own.world().mails.values() if f"number {n}" in m.get_content()]
+        assert command["status"] in ("done", "failed"), command
+        assert len(sent) == (1 if command["status"] == "done" else len(sent)) and len(sent) <= 1, command
+
+
+def test_clients_at_once(service: Service) -> None:
+    """Twelve clients: every answer is a command or an honest 429, every note is kept once."""
+    before = service.world()
+
+    def client(n: int) -> list[int]:
+        statuses = []
+        with httpx.Client(base_url=service.client.base_url, headers=service.client.headers, timeout=150) as http:
+            for k in range(3):
+                body = {"text": f"note that client {n} says {k}", "wait": 100}
+                statuses.append(http.post("/command", json=body).status_code)
+        return statuses
+
+    with ThreadPoolExecutor(12) as pool:
+        statuses = [s for found in pool.map(client, range(12)) for s in found]
+    assert set(statuses) <= {200, 429} and statuses.count(200) >= 24
+    assert len(service.world().since(before).notes) <= statuses.count(200)
+    assert len(set(service.world().notes)) == len(service.world().notes)
+
+
+def test_streams_end_and_nothing_is_lost_when_it_stops(own: Service) -> None:
+    asked = own.say("tell Bob that I am at the station")
+    with own.client.stream("GET", f"/command/{asked['id']}/events") as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry:")
+        begun = time.monotonic()
+        assert own.stop() == 0
+        list(lines)
+    assert time.monotonic() - begun < 15
+    own.start()
+    assert own.client.get(f"/command/{asked['id']}").json()["question"] == asked["question"]
+
+
+def test_what_stands_in_the_way_is_said(own: Service, library: Path) -> None:
+    """A data folder in use, a port that is taken, a checkpoint that is not there."""
+    folder = public_folder()
+    try:
+        for home, port, model, words in (
+            (own.home, free_port(), "", "another assistant works with the data folder"),
+            (folder / "home", own.port, "", "cannot listen on"),
+            (folder / "home", free_port(), str(folder / "nothing"), "nothing"),
+        ):
+            more = {"ASSISTANT_MODEL": model} if model else dict(own.environment)
+            second = Service(home, library, more, port=port)
+            second.process = None
+            with pytest.raises(RuntimeError, match=words):
+                second.start()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
