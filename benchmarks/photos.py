@@ -61,8 +61,7 @@ def scan_files(count: int, work: Path) -> None:
         source = photos[n % len(photos)]
         target = work / "library" / f"Album {n % 40}" / f"{n:06}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
-        data = source.read_bytes()
-        target.write_bytes(data + n.to_bytes(4, "big"))
+        target.write_bytes(source.read_bytes() + n.to_bytes(4, "big"))
     data = work / "data"
     data.mkdir()
     set_context(Context(now=NOW, timezone=ZONE.key, photos=(work / "library",), data=data))
