@@ -68,7 +68,8 @@ def write_arpa(sentences: Counts, extra: Iterable[str], file: TextIO) -> None:
     counts = _continuations(_count(sentences))
     vocabulary = ({word for (word,) in counts[0]} | set(extra)) - {"<s>"}
     total = sum(count for (word,), count in counts[0].items() if word != "<s>")
-    uniform = DISCOUNT * len(counts[0]) / total / len(vocabulary)
+    kinds = len(counts[0].keys() - {("<s>",)})
+    uniform = DISCOUNT * kinds / total / len(vocabulary)
     tables: list[dict[Sentence, float]] = [
         {(word,): max(counts[0].get((word,), 0) - DISCOUNT, 0) / total + uniform for word in vocabulary}
     ]

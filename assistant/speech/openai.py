@@ -62,6 +62,8 @@ async def _answer(recogniser: Recogniser, form: FormData, most: int) -> Response
     if form.get("stream") in ("true", "True", "1"):
         raise SpeechError("streamed transcription is not offered here; leave `stream` out", status=400)
     audio = await upload.read(most + 1)
+    if len(audio) > most:
+        raise AudioTooLarge(f"the recording has more than {most / 2**20:.0f} MB")
     hints = recogniser.hints
     if words := str(form.get("prompt") or "").strip():
         hints = replace(hints, vocabulary=(*hints.vocabulary, words[:500]))

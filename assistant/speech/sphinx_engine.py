@@ -34,8 +34,8 @@ PEAK = 16_000.0
 
 # Wide beams: with PocketSphinx's own, half of the errors on accented speech are search errors.
 SEARCH: dict[str, Any] = {
-    "lw": 10.0, "beam": 1e-80, "wbeam": 1e-50, "pbeam": 1e-80, "lpbeam": 1e-60, "lponlybeam": 1e-40,
-    "fwdflat": False, "maxhmmpf": 20_000, "loglevel": "FATAL",
+    "lw": 12.0, "beam": 1e-80, "wbeam": 1e-50, "pbeam": 1e-80, "lpbeam": 1e-60, "lponlybeam": 1e-40,
+    "fwdflat": False, "maxhmmpf": 5_000, "loglevel": "FATAL",
 }  # fmt: skip
 
 # Mean natural log probability of a word below which nothing was heard.

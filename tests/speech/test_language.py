@@ -2,12 +2,13 @@
 
 import io
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 from pocketsphinx import NGramModel
 
-from assistant.speech import phrases
+from assistant.speech import phrases, sphinx_engine
 from assistant.speech.g2p import pronounce, train
 from assistant.speech.language_model import join_phrases, write_arpa
 from assistant.speech.lexicon import dictionary, model_path, non_rhotic, pronunciations
@@ -70,6 +71,19 @@ def test_sentences_hold_the_users_people_albums_and_tools():
     orders = [s for s in phrases.sentences(hints) if s[0] == "order" and s[2:4] == ("large", "lattes")]
     assert len({s[1] for s in orders}) > 3  # the number stands for all numbers
     assert phrases.sentences(hints) == phrases.sentences(hints)
+
+
+def test_the_language_model_is_built_anew_when_hints_change(monkeypatch, tmp_path):
+    few = {("send", "it", "to", "bob"): 3, ("make", "a", "gif"): 2}
+    monkeypatch.setattr(sphinx_engine, "sentences", lambda hints: Counter(few))
+    files = sphinx_engine.build(Hints(contacts=("Bob",)), tmp_path)
+    stamp = files[0].stat().st_mtime_ns
+    assert sphinx_engine.build(Hints(contacts=("Bob",)), tmp_path) == files
+    assert files[0].stat().st_mtime_ns == stamp  # taken from the cache
+    others = sphinx_engine.build(Hints(contacts=("Bob", "Eve")), tmp_path)
+    assert others != files and all(file.is_file() for file in others)
+    assert not any(file.exists() for file in files)  # the stale one is gone
+    assert "gif G IH F" in others[1].read_text()
 
 
 def test_without_contacts_common_names_are_expected():

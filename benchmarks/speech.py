@@ -1,0 +1,307 @@
+"""Speech, measured: python benchmarks/speech.py [accuracy] [speed] [fuzz] [letters] (default: all four)
+
+accuracy: commands by synthetic voices (espeak-ng, flite), clean and with white noise at 15 dB; speech about other
+things and noise, which must be refused; word error rate on human recordings (--recordings, with transcripts.tsv).
+speed: real-time factors of the offline recogniser and of Whisper with random weights, beside plain `whisper.transcribe`
+and faster-whisper where it is installed. fuzz: damaged variants of valid files through the decoder, each a clear
+refusal or sound. letters: letter-to-sound on words held out of its training. Machine and load are printed first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from assistant.speech import errors
+from assistant.speech.decode import decode, decode_container
+from assistant.speech.errors import NothingHeard, SpeechError
+from assistant.speech.sphinx_engine import SphinxEngine
+from assistant.speech.spoken import spoken
+from assistant.speech.types import SAMPLE_RATE, DecodeLimits, Hints
+from assistant.speech.vad import speech_segments
+
+VOICES = (
+    "espeak-ng:en-us", "espeak-ng:en-us+f2", "espeak-ng:en-us+m3", "espeak-ng:en-us+f4", "espeak-ng:en-gb",
+    "espeak-ng:en-gb+f3", "flite:slt", "flite:rms", "flite:awb",
+)  # fmt: skip
+PEOPLE = ("Alice Chen", "Ben Okafor", "Priya", "Tom", "Maria", "Sam", "Sofia", "Mum", "Dad", "Grandma")
+ALBUMS = ("Garden", "Lisbon", "Holidays", "Summer")
+# Commands that no example, template or slot value contains as a whole.
+UNSEEN = (
+    "make a gif of my last ten photos and send it to sam",
+    "send my latest photo to ben",
+    "remind me to call mum tomorrow at nine",
+    "put my last three photos in the lisbon album",
+    "make a collage of my last six photos and send it to maria",
+    "text tom that i am running late",
+    "send the latest screenshot to grandma",
+    "make my last photo black and white",
+)
+ELSEWHERE = (
+    "the committee will publish its annual report in september",
+    "he was not an ill disposed young man",
+    "scientists have discovered a new species of frog in the rainforest",
+    "the price of oil rose sharply after the announcement",
+    "she opened the window and looked out at the falling snow",
+    "our train was delayed because of a signal failure near york",
+    "chop the onions finely and fry them in a little butter",
+    "the goalkeeper saved two penalties in the final minutes",
+    "many people believe that the old bridge should be replaced",
+    "quantum mechanics describes the behaviour of very small particles",
+)
+
+
+def hints() -> Hints:
+    """What the built-in tools tell the recogniser, with a small address book."""
+    from assistant.plugin.registry import load_registry
+
+    specs = list(load_registry().values())
+    words = (c.replace("_", " ") for s in specs for p in s.parameters for c in (p.type.item or p.type).choices)
+    examples = tuple(example for spec in specs for example in spec.examples)
+    return Hints(PEOPLE, ALBUMS, examples, tuple(dict.fromkeys(words)))
+
+
+def say(voice: str, text: str) -> np.ndarray:
+    """Samples of a synthetic voice: float32, 16 kHz, with the floor of a quiet room."""
+    program, _, name = voice.partition(":")
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        if program == "espeak-ng":
+            command = [program, "-v", name, "-s", "150", "-w", file.name, text]
+        else:
+            command = [program, "-voice", name, "-t", text, "-o", file.name]
+        subprocess.run(command, check=True, capture_output=True)
+        samples = decode(Path(file.name).read_bytes(), lambda _target, payload, _limits: decode_container(payload))
+    rng = np.random.default_rng(0)
+    samples = np.pad(samples / np.abs(samples).max() * 0.5, SAMPLE_RATE // 3)
+    return (samples + rng.normal(0, 3e-4, len(samples))).astype(np.float32)
+
+
+def with_noise(samples: np.ndarray, decibels: float) -> np.ndarray:
+    speech = samples[np.abs(samples) > 0.01]
+    sigma = float(np.sqrt(np.mean(speech**2))) * 10 ** (-decibels / 20)
+    return (samples + np.random.default_rng(1).normal(0, sigma, len(samples))).astype(np.float32)
+
+
+def hear(engine: SphinxEngine, samples: np.ndarray) -> str | None:
+    """What the recogniser gives for a recording; None when it refuses."""
+    segments = speech_segments(samples)
+    if not segments:
+        return None
+    try:
+        return spoken(engine.transcribe(samples[segments[0].start : segments[-1].end]).text)
+    except NothingHeard:
+        return None
+
+
+def same(heard: str | None, said: str) -> bool:
+    """Exactly the words, contractions spelled out."""
+    return heard is not None and _expand(heard) == _expand(spoken(said))
+
+
+def _expand(text: str) -> str:
+    for short, long in (("i'm", "i am"), ("don't", "do not"), ("i'll", "i will"), ("what's", "what is")):
+        text = text.replace(short, long)
+    return text
+
+
+def word_errors(heard: str, said: str) -> int:
+    """Levenshtein distance over words."""
+    a, b = heard.split(), said.split()
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        previous, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
+    return row[-1]
+
+
+def accuracy(recordings: Path | None, voices: int, limit: int) -> None:
+    engine = SphinxEngine(hints(), Path(tempfile.mkdtemp()))
+    examples = [example for example in hints().examples if len(example.split()) > 2][:limit]
+    usable = [voice for voice in VOICES if shutil.which(voice.partition(":")[0])][:voices]
+    totals: dict[str, list[int]] = {}
+    for voice in usable:
+        for kind, texts in (("examples", examples), ("unseen", UNSEEN[:limit]), ("elsewhere", ELSEWHERE[:limit])):
+            for text in texts:
+                clean = say(voice, text)
+                for noise, samples in (("clean", clean), ("15 dB", with_noise(clean, 15))):
+                    heard = hear(engine, samples)
+                    right = heard is None if kind == "elsewhere" else same(heard, text)
+                    count = totals.setdefault(f"{kind}, {noise}", [0, 0, 0])
+                    count[0] += right
+                    count[1] += 1
+                    count[2] += kind != "elsewhere" and heard is None
+                    if not right:
+                        print(f"  {voice} {noise}: {text!r} → {heard!r}", flush=True)
+        for name, (right, of, refused) in totals.items():
+            print(f"{voice:20} so far: {name:18} {right}/{of} = {right / of:.1%} ({refused} refused)", flush=True)
+    if recordings is not None:
+        _human(engine, recordings)
+
+
+def _human(engine: SphinxEngine, folder: Path) -> None:
+    wrong = total = refused = 0
+    print("\nhuman recordings (all outside the domain of the built-in tools)")
+    for line in (folder / "transcripts.tsv").read_text("utf-8").splitlines()[1:]:
+        name, said, _ = line.split("\t")
+        samples = decode((folder / name).read_bytes(), lambda _target, payload, _limits: decode_container(payload))
+        said, heard = spoken(said), engine.partial(samples)
+        errors_here, judged = word_errors(heard, said), hear(engine, samples)
+        wrong, total, refused = wrong + errors_here, total + len(said.split()), refused + (judged is None)
+        rate = errors_here / len(said.split())
+        print(f"  {name:22} WER {rate:6.1%}  {'refused' if judged is None else 'ACCEPTED'}  {heard!r}", flush=True)
+    print(f"  total WER {wrong / total:.1%} before refusal, {refused} refused")
+
+
+def speed() -> None:
+    """Processor time, one thread, as a share of the audio's duration."""
+    import torch
+
+    torch.set_num_threads(1)
+    if shutil.which("espeak-ng"):
+        engine = SphinxEngine(hints(), Path(tempfile.mkdtemp()))
+        samples = say("espeak-ng:en-us", "make a gif of my five most recent photos and send it to alice")
+        best = min(_seconds(lambda: hear(engine, samples)) for _ in range(2))
+        print(f"offline recogniser: {best / len(samples) * SAMPLE_RATE:.3f} × real time")
+    for name, layers, width, heads in (("tiny", 4, 384, 6), ("base", 6, 512, 8)):
+        _whisper_speed(name, layers, width, heads)
+
+
+def _whisper_speed(name: str, layers: int, width: int, heads: int) -> None:
+    """Our engine and plain whisper on the same random weights; greedy, one temperature, 20 tokens."""
+    import torch
+    import whisper
+    from whisper.model import ModelDimensions
+
+    from assistant.speech.whisper_engine import WhisperEngine
+
+    torch.manual_seed(0)
+    model = whisper.Whisper(ModelDimensions(80, 1500, width, heads, layers, 51865, 448, width, heads, layers))
+    torch.nn.init.normal_(model.decoder.positional_embedding)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{name}.pt"
+        torch.save({"dims": model.dims.__dict__, "model_state_dict": model.state_dict()}, file)
+        ours = WhisperEngine(str(file), Hints(), device="cpu")
+    options = whisper.DecodingOptions(language="en", without_timestamps=True, fp16=False, sample_len=20)
+
+    def encode_and_decode(samples: np.ndarray, window: int, on: object) -> None:
+        padded = np.pad(samples[:window], (0, max(0, window - len(samples))))
+        whisper.decode(on, whisper.log_mel_spectrogram(torch.from_numpy(padded)), options)
+
+    for seconds in (3, 8, 30):
+        samples = np.random.default_rng(0).normal(0, 0.1, seconds * SAMPLE_RATE).astype(np.float32)
+        mine = _seconds(lambda s=samples: encode_and_decode(s, ours._window(s), ours.model))
+        plain = _seconds(lambda s=samples: encode_and_decode(s, 30 * SAMPLE_RATE, model))
+        print(
+            f"whisper {name}, {seconds:2} s: ours {mine:.2f} s ({mine / seconds:.2f}×), plain {plain:.2f} s, "
+            f"ratio {plain / mine:.1f}",
+            flush=True,
+        )
+    try:
+        import faster_whisper  # noqa: F401
+    except ImportError:
+        print("faster-whisper is not installed: not compared")
+
+
+def _seconds(work: object) -> float:
+    began = time.process_time()
+    work()  # type: ignore[operator]
+    return time.process_time() - began
+
+
+def fuzz(count: int) -> None:
+    """Damaged variants of valid files: bytes flipped, cut, repeated. In this process, so that a crash is seen."""
+    from importlib.resources import files
+
+    flac = files("assistant.speech").joinpath("data/demo-command.flac").read_bytes()
+    samples = decode(flac)[: 2 * SAMPLE_RATE]
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from tests.speech.conftest import encode, wav
+
+    kinds = (("mp3", "mp3", 44_100), ("ogg", "libopus", 48_000), ("webm", "libopus", 48_000), ("ipod", "aac", 44_100))
+    seeds = [flac[:40_000], wav(samples), *(encode(samples, *kind) for kind in kinds)]
+    rng = np.random.default_rng(4)
+    outcomes = {"sound": 0, "refused": 0}
+    for index in range(count):
+        data = _damage(seeds[index % len(seeds)], rng)
+        try:
+            decode(data, lambda _target, payload, _limits: decode_container(payload), DecodeLimits())
+            outcomes["sound"] += 1
+        except SpeechError as error:
+            assert 400 <= error.status < 500, error
+            outcomes["refused"] += 1
+        except errors.DecoderFailed:
+            outcomes["refused"] += 1
+    print(
+        f"{count} damaged files: {outcomes}, peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB"
+    )
+
+
+def _damage(seed: bytes, rng: np.random.Generator) -> bytes:
+    data = bytearray(seed)
+    for _ in range(int(rng.integers(1, 12))):
+        place = int(rng.integers(0, min(len(data), 400) if rng.random() < 0.6 else len(data)))
+        data[place] = int(rng.integers(0, 256))
+    if rng.random() < 0.2:
+        del data[int(rng.integers(1, len(data))) :]
+    if rng.random() < 0.1:
+        start = int(rng.integers(0, len(data)))
+        data[start:start] = data[start : start + 500]
+    return bytes(data)
+
+
+def letters() -> None:
+    """One word in fifty held out."""
+    from assistant.speech import g2p
+    from assistant.speech.lexicon import dictionary
+
+    words = sorted(word for word in dictionary() if word.isalpha())
+    held = set(words[::50])
+    contexts = g2p.train((word, dictionary()[word][0]) for word in words if word not in held)
+    g2p._contexts.cache_clear()
+    original, g2p._contexts = g2p._contexts, lambda: contexts  # type: ignore[assignment]
+    right = sum(g2p.pronounce(word) in dictionary()[word] for word in held)
+    g2p._contexts = original
+    print(f"letter to sound: {right}/{len(held)} = {right / len(held):.1%} of unseen words exactly right")
+
+
+def machine() -> Iterator[str]:
+    model = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
+    yield (model or ["unknown processor"])[0].rpartition(":")[2].strip()
+    yield f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=["accuracy", "speed", "fuzz", "letters", []], default=[])
+    parser.add_argument("--recordings", type=Path, help="folder with transcripts.tsv")
+    parser.add_argument("--fuzzed", type=int, default=10_000)
+    parser.add_argument("--voices", type=int, default=len(VOICES))
+    parser.add_argument("--limit", type=int, default=100, help="sentences of each kind")
+    given = parser.parse_args()
+    print(", ".join(machine()))
+    chosen = given.what or ["accuracy", "speed", "fuzz", "letters"]
+    if "accuracy" in chosen:
+        accuracy(given.recordings, given.voices, given.limit)
+    if "speed" in chosen:
+        speed()
+    if "fuzz" in chosen:
+        fuzz(given.fuzzed)
+    if "letters" in chosen:
+        letters()
+
+
+if __name__ == "__main__":
+    main()
