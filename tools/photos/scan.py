@@ -123,6 +123,7 @@ class _Scan:
     todo: list[_Job] = field(default_factory=list)
     folders: dict[int, int] = field(default_factory=dict)  # id → its time, to be believed when all is read
     seen: set[int] = field(default_factory=set)
+    cities: dict[tuple[float, float], int | None] = field(default_factory=dict)
     stopped: bool = False
     report: ScanReport = field(default_factory=ScanReport)
 
@@ -227,8 +228,7 @@ class _Scan:
     def _insert(self, job: _Job, facts: Facts) -> None:
         city: int | None = None
         if facts.latitude is not None and facts.longitude is not None:
-            places.fill(self.db)
-            city = places.nearest(self.db, facts.latitude, facts.longitude)
+            city = self._city(round(facts.latitude, 3), round(facts.longitude, 3))
         taken, clock = self._taken(job, facts)
         columns = {
             **{"path": job.path, "folder": job.folder, "bytes": job.status.st_size, "changed": job.changed},
@@ -249,6 +249,14 @@ class _Scan:
                  " ".join(albums), re.sub(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])", " ", Path(job.path).stem))  # fmt: skip
         self.db.execute("INSERT INTO words (rowid, keywords, captions, places, album, name) VALUES (?,?,?,?,?,?)",
                         (photo, *words))  # fmt: skip
+
+    def _city(self, latitude: float, longitude: float) -> int | None:
+        """The nearest place, asked once for every hundred metres: photos come in clusters."""
+        position = latitude, longitude
+        if position not in self.cities:
+            places.fill(self.db)
+            self.cities[position] = places.nearest(self.db, latitude, longitude)
+        return self.cities[position]
 
     def _taken(self, job: _Job, facts: Facts) -> tuple[dt.datetime, str]:
         """When, and whose clock says so: recorded offset, zone of the position, or home as a guess; else the file."""
