@@ -28,8 +28,12 @@ def programs():
 
 
 def account():
-    """PostgreSQL refuses to run as root: somebody else it has to be then."""
+    """PostgreSQL refuses to run as root, and as somebody whom the system has no name for. None: nobody is left."""
     if os.geteuid() != 0:
+        try:
+            pwd.getpwuid(os.geteuid())
+        except KeyError:
+            return None
         return {}
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
@@ -42,7 +46,7 @@ def account():
 def postgres():
     found, who = programs(), account()
     if found is None or who is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.skip("PostgreSQL is not installed, or cannot run as this user")
     folder = Path(tempfile.mkdtemp(prefix="pg-test-"))
     if who:
         os.chown(folder, who["user"], who["group"])
