@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
-import uvicorn
 
-from assistant.assistant import Assistant
 from assistant.planning.planned import Planned
-from server.app import create_app
-from tests.execution import kit
-from tests.server.conftest import DEMO_COMMAND, TOKEN, small_library
+from tests.server.conftest import DEMO_COMMAND, TOKEN
 from tests.server.dictated import Dictated, plan
+from tests.server.live import Live, live
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -47,16 +39,6 @@ class Listening(Dictated):
         return super().plan(text, history)
 
 
-@dataclass
-class Service:
-    url: str
-    folder: Path
-    planner: Listening
-
-    def mails(self) -> list[Path]:
-        return kit.mails(self.folder)
-
-
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     if CHROMIUM is None:
         for item in items:
@@ -65,32 +47,9 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    folder = kit.public_folder()
-    (folder / "home").mkdir(mode=0o700)
-    small_library(folder / "photos")
-    settings = kit.settings_in(folder, commands_per_minute=100_000)
-    planner, up, down = Listening(), threading.Event(), threading.Event()
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    async def run() -> None:
-        assistant = Assistant(settings, planner=planner)
-        await assistant.start()
-        server = uvicorn.Server(uvicorn.Config(create_app(assistant, token=TOKEN), log_level="warning", ws="none"))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        up.set()
-        await asyncio.to_thread(down.wait)
-        server.should_exit = server.force_exit = True
-        await serving
-        await assistant.aclose()
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    assert up.wait(120), "the service did not start"
-    yield Service(f"http://127.0.0.1:{listener.getsockname()[1]}", folder, planner)
-    down.set()
-    thread.join(60)
-    shutil.rmtree(folder, ignore_errors=True)
+def service() -> Iterator[Live]:
+    with live(Listening()) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +65,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(service: Service, browser: Any) -> Iterator[Any]:
+def open_page(service: Live, browser: Any) -> Iterator[Any]:
     """Open the page as the printed address does; fails the test on errors in its console."""
     problems: list[str] = []
     contexts = []
