@@ -60,8 +60,7 @@ def start_processes(coordinator: str, processes: int, rank: int, heartbeat_secon
 
     `coordinator` is `host:port` of rank 0. On CPU the collectives run over gloo.
     """
-    platforms: str | None = jax.config.read("jax_platforms")
-    if "cpu" in (platforms or "cpu"):
+    if "cpu" in (getattr(jax.config, "jax_platforms", None) or "cpu"):
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
         coordinator, processes, rank, initialization_timeout=60, heartbeat_timeout_seconds=heartbeat_seconds

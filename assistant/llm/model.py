@@ -155,7 +155,7 @@ def _attention(layer: dict[str, Any], config: ModelConfig, x: Array, i: int, rot
     projected = dict(zip("qkv", linears(layer, ("q", "k", "v"), x, widths), strict=True))
 
     def heads(key: str) -> Array:  # [B * T, width] → [B, T, heads, head_dim]
-        y = projected[key].reshape(-1, config.head_dim)
+        y = projected[key].reshape(batch * length, -1, config.head_dim)  # heads stay an axis: it may be sharded
         if config.qk_norm and key != "v":
             y = rms_norm(y, layer[f"{key}_norm"], config)
         return y.reshape(batch, length, -1, config.head_dim)

@@ -1,0 +1,32 @@
+"""Run by test_processes.py, once per rank: two processes over gloo serve one engine in lockstep."""
+
+import sys
+
+from assistant.llm import Engine, Request, load, make_mesh
+from assistant.llm.mesh import start_processes
+
+
+def main(folder: str, coordinator: str, rank: int, task: str) -> None:
+    start_processes(coordinator, 2, rank)
+    import jax
+
+    assert jax.process_count() == 2 and jax.local_device_count() == 1
+    engine = Engine(load(folder, mesh=make_mesh(1, 2)), slots=2, length=64, sizes=(1, 16))
+    if rank == 1:
+        engine.follow()
+        print("followed", flush=True)
+        return
+    engine.add_prefix("static", list(range(1, 30)))
+    if task == "generate":
+        streams = [engine.submit(Request(p, max_tokens=12, stop_tokens=())) for p in ([4, 5, 6], list(range(3, 23)))]
+        streams.append(engine.submit(Request([9], prefix="static", max_tokens=12, stop_tokens=())))
+        print("tokens", [stream.result().ids for stream in streams], flush=True)
+        engine.close()
+        return
+    print("ready", flush=True)
+    while True:
+        engine.generate(Request([4, 5, 6], max_tokens=20, stop_tokens=()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
