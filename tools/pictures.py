@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF")
 MAX_BYTES = 400 << 20
-MAX_PIXELS = 50_000_000  # decoded whole: 4 bytes a pixel
+MAX_PIXELS = 40_000_000  # decoded whole, 4 to 8 bytes a pixel
+# Decoders that hold the picture several times; progressive JPEG and HEIF, which phones write with 48 megapixels.
+LIMITS = {"WEBP": 20_000_000, "AVIF": 20_000_000, "HEIF": 50_000_000, "JPEG": 50_000_000, "MPO": 50_000_000}
 MAX_PIXELS_STREAMED = 200_000_000  # baseline JPEG, which is decoded line by line at a fraction of its size
 ORIENTATION = 0x0112
 
@@ -68,7 +70,7 @@ def header(path: Path) -> Iterator[ImageFile]:
 
 def _judge(image: ImageFile) -> None:
     streamed = image.format in ("JPEG", "MPO") and not image.info.get("progressive")
-    limit = MAX_PIXELS_STREAMED if streamed else MAX_PIXELS
+    limit = MAX_PIXELS_STREAMED if streamed else LIMITS.get(image.format or "", MAX_PIXELS)
     width, height = image.size
     if width * height > limit:
         raise Unusable(f"too large: {width} × {height} pixels; at most {limit // 1_000_000} megapixels are opened")
