@@ -2,8 +2,8 @@
 
 A generic model of English hears one command in twenty right; one of the domain hears most. The price is that it hears
 *everything* as a command: speech about other things comes out as a string of words that nobody would say. The language
-model itself tells: its mean log probability of a word is above -3 for commands and below -5 for such strings, whoever
-speaks. (A free phoneme loop, the usual background model, separated voices rather than topics.)
+model itself tells: its mean log probability of a word is mostly above -3 for commands and below -5 for such strings,
+whoever speaks. (A free phoneme loop, the usual background model, separated voices rather than topics.)
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SEARCH: dict[str, Any] = {
 }  # fmt: skip
 
 # Mean natural log probability of a word below which nothing was heard.
-EXPECTED = -4.3
+EXPECTED = -3.7
 
 OUTSIDE = (
     "that was not about anything this assistant can do, or it was not clear enough for the offline recogniser; "
