@@ -1,0 +1,62 @@
+"""`kill -9` of the service in the middle of errands, many times.
+
+    python -m benchmarks.power_cuts --cuts 100
+
+After each start every errand must come to its end, or say what happened; no message is sent twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import random
+import shutil
+import time
+
+from assistant.demo import draw
+from tests.e2e.service import Service
+from tests.execution.kit import public_folder
+
+SENTENCES = ("tell Alice that lot {n} is sold", "send my last two photos to Bob", "note that lot {n} is sold",
+             "make a gif of my last three photos and send it to Priya")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cuts", type=int, default=100)
+    parser.add_argument("--longest", type=float, default=3.0, help="seconds from the command to the cut, at most")
+    options = parser.parse_args()
+    chance = random.Random(1)
+    folder = public_folder()
+    draw(folder / "library")
+    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
+    service = Service(folder / "home", folder / "library", model).start()
+    ends: collections.Counter[str] = collections.Counter()
+    try:
+        for n in range(options.cuts):
+            text = SENTENCES[n % len(SENTENCES)].format(n=n)
+            body = {"text": text, "approve": True, "wait": 0}
+            id = service.client.post("/command", json=body).json()["id"]
+            time.sleep(chance.uniform(0, options.longest))
+            service.kill()
+            service.start()
+            command = service.client.get(f"/command/{id}").json()
+            end = time.monotonic() + 120
+            while command["status"] == "running" and time.monotonic() < end:
+                time.sleep(0.2)
+                command = service.client.get(f"/command/{id}").json()
+            assert command["status"] != "running", command
+            assert command["reply"] or command["question"], command
+            ends[command["status"]] += 1
+        ids = [m["Message-ID"] for m in service.world().mails.values()]
+        texts = [m.get_content().strip() for m in service.world().mails.values() if not m.is_multipart()]
+    finally:
+        service.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{options.cuts} cuts: {dict(ends)}; {len(ids)} messages")
+    print(f"duplicates: {len(ids) - len(set(ids))} by id, {len(texts) - len(set(texts))} by text")
+
+
+if __name__ == "__main__":
+    main()
