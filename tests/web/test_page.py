@@ -94,7 +94,7 @@ def test_keyboard_alone(open_page, service):
     page.keyboard.press("Enter")
     question(page)
     focused = "document.activeElement.textContent"
-    page.wait_for_function("document.activeElement.closest('.question') !== null")
+    page.wait_for_function("() => document.activeElement.closest('.question') !== null")
     page.keyboard.press("Tab")
     assert page.evaluate(focused) == "Send"
     page.keyboard.press("Enter")
