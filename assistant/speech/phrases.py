@@ -20,6 +20,7 @@ SLOT = re.compile(r"<(\w+)>")
 EXPANSIONS = 6  # sentences from one template
 EXAMPLE_EXPANSIONS = 16  # from one example of an installed tool
 JOINED = 4  # two-step errands begun with one example
+MOST_CONTACTS = 1000
 NAME_WEIGHT = 8  # a contact beside "my sister" or "the team"
 
 _TAILS = (
@@ -99,7 +100,7 @@ def _values(hints: Hints) -> dict[str, tuple[str, ...]]:
 def _names(contacts: tuple[str, ...]) -> tuple[str, ...]:
     """Contacts in full and, for people, by first name."""
     out: dict[str, None] = {}
-    for name in map(spoken, contacts):
+    for name in map(spoken, contacts[:MOST_CONTACTS]):
         if name:
             out[name] = None
             out[name.split()[0]] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import time
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +24,7 @@ from .types import SAMPLE_RATE, DecodeLimits, Hints, Transcript
 from .vad import level
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 PARTIAL_EVERY = 0.8  # seconds of speech between partial transcripts
 DEFAULT_MODEL = "base"
@@ -46,11 +48,18 @@ class Recogniser:
     """Keeps one model warm in a process of its own. Close it, or use it as an async context manager."""
 
     def __init__(
-        self, spec: worker.EngineSpec, hints: Hints, run: Runner | None = None, limits: DecodeLimits | None = None
+        self,
+        spec: worker.EngineSpec,
+        hints: Hints,
+        run: Runner | None = None,
+        limits: DecodeLimits | None = None,
+        fallback: worker.EngineSpec | None = None,
     ) -> None:
+        """fallback: the engine to change to when that of `spec` cannot be loaded."""
         self._spec = spec
         self._limits = limits or DecodeLimits()
         self._run = run
+        self._fallback = fallback
         self._pool: ProcessPoolExecutor | None = None
         self.hints = hints
 
@@ -75,7 +84,7 @@ class Recogniser:
         """Load the model now. Given hints become the default. Raises ModelUnavailable."""
         if hints is not None:
             self.hints = hints
-        await self._call(worker.start, self._spec, self.hints)
+        await self._call(worker.start, self.hints)
 
     async def transcribe(
         self,
@@ -106,7 +115,7 @@ class Recogniser:
         """Transcript of float32 samples at 16 kHz, shape [n]. began: `time.perf_counter()` of the request."""
         now = time.perf_counter()
         began = now if began is None else began
-        answer = await self._call(worker.transcribe, self._spec, hints or self.hints, samples, language)
+        answer = await self._call(worker.transcribe, hints or self.hints, samples, language)
         end = time.perf_counter()
         timings = {"decode_ms": (now - began) * 1000, **answer.timings, "total_ms": (end - began) * 1000}
         return Transcript(
@@ -156,7 +165,7 @@ class Recogniser:
                 samples = endpointer.utterance
                 if len(samples) - asked >= PARTIAL_EVERY * SAMPLE_RATE:
                     asked = len(samples)
-                    call = self._call(worker.partial, self._spec, hints or self.hints, samples)
+                    call = self._call(worker.partial, hints or self.hints, samples)
                     partial = asyncio.ensure_future(call)
         if endpointer.finish():
             async for event in self._finish(endpointer, partial, language, hints):
@@ -178,6 +187,17 @@ class Recogniser:
             yield StreamEvent("final", text=transcript.text, transcript=transcript)
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """One of the worker's functions with the engine's specification and these arguments."""
+        try:
+            return await self._in_process(function, self._spec, *arguments)
+        except ModelUnavailable as error:
+            if self._fallback is None:
+                raise
+            log.warning("%s; using %s instead", error, self._fallback.label)
+            self._spec, self._fallback = self._fallback, None
+            return await self._in_process(function, self._spec, *arguments)
+
+    async def _in_process(self, function: Callable[..., T], *arguments: Any) -> T:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         try:
@@ -206,11 +226,13 @@ def open_recogniser(
     """
     folder = Path(cache_dir).expanduser() if cache_dir else Path("~/.cache/voice-errands/speech").expanduser()
     name = model or DEFAULT_MODEL
+    offline = worker.EngineSpec("pocketsphinx", None, folder)
+    fallback = offline if engine == "auto" else None
     if engine == "auto":
         engine = "whisper" if weights.installed(name) or weights.fetchable(name) else "pocketsphinx"
     elif engine == "whisper":
         weights.check(name)
     elif engine != "pocketsphinx":
         raise ModelUnavailable(f"unknown speech engine {engine!r}; choose auto, whisper or pocketsphinx")
-    spec = worker.EngineSpec(engine, name if engine == "whisper" else None, folder, device)
-    return Recogniser(spec, hints or Hints(), run, limits)
+    spec = worker.EngineSpec("whisper", name, folder, device) if engine == "whisper" else offline
+    return Recogniser(spec, hints or Hints(), run, limits, fallback if spec != offline else None)

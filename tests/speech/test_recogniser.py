@@ -121,6 +121,26 @@ async def test_auto_takes_the_offline_recogniser_without_weights(monkeypatch, tm
         open_recogniser("whisper", "small", tmp_path)
 
 
+async def test_auto_goes_on_offline_when_the_weights_cannot_be_loaded(monkeypatch, tmp_path):
+    (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
+    recogniser = open_recogniser("auto", str(tmp_path / "broken.pt"), tmp_path)
+    assert recogniser.engine == "whisper:broken"
+    tried = []
+
+    async def in_process(function, spec, *arguments):
+        tried.append(spec.label)
+        if spec.kind == "whisper":
+            weights.load(spec.model, "cpu")  # what the worker does
+
+    monkeypatch.setattr(recogniser, "_in_process", in_process)
+    await recogniser.warm()
+    assert tried == ["whisper:broken", "pocketsphinx"] and recogniser.engine == "pocketsphinx"
+    demanded = open_recogniser("whisper", str(tmp_path / "broken.pt"), tmp_path)
+    monkeypatch.setattr(demanded, "_in_process", in_process)
+    with pytest.raises(ModelUnavailable, match=r"broken\.pt"):
+        await demanded.warm()
+
+
 async def test_the_official_client(recogniser, demo):
     transport = httpx.ASGITransport(transcriptions(recogniser))
     async with httpx.AsyncClient(transport=transport) as http:
