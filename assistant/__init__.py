@@ -1,4 +1,4 @@
-"""A self-hosted voice assistant that carries out multi-step errands. `assistant.Assistant` is all of it in one object."""
+"""A self-hosted voice assistant that carries out multi-step errands. `assistant.Assistant` is all of it in one."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -23,6 +23,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from . import metrics
 from .command import ASKING, ENDED, SUBMITTED, Busy, Command, CommandError, Commands, KeyReused, command
@@ -30,6 +31,7 @@ from .config import Settings
 from .execution.artifacts import StoredArtifact
 from .execution.errand import FINISHED, AnswerError, ErrandState, Event
 from .execution.executor import Executor
+from .execution.home import identity
 from .execution.sandbox import Sandbox, SandboxOptions
 from .hearing import Hearing
 from .planning.planned import Planned
@@ -69,7 +71,7 @@ class Assistant:
         self.engine: Any = None  # assistant.llm.Engine, once started
         self._given = planner
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._sessions: dict[str, asyncio.Lock] = {}
+        self._sessions: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._changed: dict[str, asyncio.Event] = {}
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="planner")
         self._cleaner: asyncio.Task[None] | None = None
@@ -92,7 +94,7 @@ class Assistant:
         except BaseException:
             await asyncio.to_thread(self.sandbox.close)
             raise
-        self.commands = Commands(self.executor.store)
+        self.commands = Commands(self.executor.store, identity(self.settings.home))
         self.hearing = Hearing(self.settings, self.sandbox, self.registry, self.executor.book)
         self._understanding = Understanding(self)
         self.hearing.start()
@@ -133,7 +135,9 @@ class Assistant:
         return planner
 
     async def _resume(self) -> None:
-        for row in await self._db(self.commands.unfinished):
+        rows = await self._db(self.commands.unfinished)
+        self.hearing.sweep({row["id"] for row in rows})
+        for row in rows:
             if row["status"] == "running" or await self._unsubmitted(row):
                 self._begin(row)
             else:
@@ -298,7 +302,7 @@ class Assistant:
 
     async def _run(self, row: dict[str, Any]) -> None:
         """One command from its words to the errand's end or first question; the session's next waits as long."""
-        lock = self._sessions.setdefault(row["session"], asyncio.Lock())
+        lock = self._sessions.setdefault(row["session"], asyncio.Lock())  # lives as long as somebody holds it
         try:
             if row["text"] is None:
                 row = await self._understanding.hear(row)
@@ -314,8 +318,6 @@ class Assistant:
             log.exception("command %s", row["id"])
             await self._fail(row["id"], 500, "Internal error", f"something went wrong ({type(error).__name__})")
         finally:
-            if row["session"] == row["id"]:
-                self._sessions.pop(row["session"], None)
             self._tell(row["id"])
 
     async def _submit(self, id: str) -> None:

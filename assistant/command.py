@@ -28,7 +28,8 @@ STAGES = ("speech_ms", "plan_ms", "run_ms", "total_ms")
 meta = sa.MetaData()
 commands = Table(
     "commands", meta,
-    Column("id", String, primary_key=True), Column("session", String, index=True, nullable=False),
+    Column("id", String, primary_key=True), Column("executor", String, nullable=False),
+    Column("session", String, index=True, nullable=False),
     Column("key", String, unique=True), Column("fingerprint", String, nullable=False),
     Column("text", Text), Column("transcript", JSON(none_as_null=True)),
     Column("approve", Boolean, nullable=False), Column("plan_only", Boolean, nullable=False),
@@ -163,10 +164,10 @@ def planned_of(row: dict[str, Any]) -> Planned | None:
 
 
 class Commands:
-    """The table, in the executor's database. All methods block."""
+    """The table, in the executor's database. All methods block. owner: the executor whose commands go on here."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, owner: str) -> None:
+        self._store, self._owner = store, owner
         with store.write() as c:
             meta.create_all(c)
 
@@ -178,7 +179,8 @@ class Commands:
                 if (found := c.execute(mine).mappings().first()) is not None:
                     return dict(found)
             full = {"transcript": None, "planned": None, "continues": None, "previous": None, "reply": "",
-                    "problem": None, "timings": {}, "ended": None, "created": time.time(), **row}  # fmt: skip
+                    "problem": None, "timings": {}, "ended": None, "created": time.time(),
+                    "executor": self._owner, **row}  # fmt: skip
             c.execute(sa.insert(commands).values(**full))
             add_event(c, row["id"], "status", {"status": "running"})
             return full
@@ -218,7 +220,8 @@ class Commands:
 
     def unfinished(self) -> list[dict[str, Any]]:
         """Commands that are not known to have ended, and ask nothing before their errand."""
-        query = sa.select(commands).where(commands.c.status.in_(("running", SUBMITTED)), commands.c.ended.is_(None))
+        going = commands.c.status.in_(("running", SUBMITTED)) & commands.c.ended.is_(None)
+        query = sa.select(commands).where(going, commands.c.executor == self._owner)
         with self._store.read() as c:
             return [dict(r) for r in c.execute(query.order_by(commands.c.created)).mappings()]
 

@@ -100,6 +100,12 @@ class Hearing:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self._folder / id, audio)
 
+    def sweep(self, keep: set[str]) -> None:
+        """Delete the recordings that no command waits for."""
+        for file in self._folder.glob("*"):
+            if file.name not in keep:
+                self.forget(file.name)
+
     def forget(self, id: str) -> None:
         """Delete a recording."""
         with contextlib.suppress(OSError):
