@@ -197,16 +197,21 @@ def _planner(settings: Settings) -> Iterator[Check]:
 
 
 def _speech(settings: Settings) -> Iterator[Check]:
-    engine, model = settings.speech_engine, settings.speech_model
-    cached = _whisper(model or "base")
-    if engine != "pocketsphinx" and cached:
-        yield Check("speech", OK, f"Whisper, {cached}")
-    elif engine == "whisper" or model:
+    from assistant.speech import weights
+    from assistant.speech.recogniser import DEFAULT_MODEL
+
+    engine, name = settings.speech_engine, settings.speech_model or DEFAULT_MODEL
+    if engine != "pocketsphinx" and weights.installed(name):
+        yield Check("speech", OK, f"Whisper, {weights.checkpoint(name)}")
+    elif engine != "pocketsphinx" and weights.fetchable(name):
+        how = "it is downloaded at the first start; afterwards no network is needed"
+        yield Check("speech", WARN, f"Whisper {name} is not on this machine yet", how)
+    elif engine == "whisper":
         how = "set ASSISTANT_SPEECH_MODEL to a downloaded .pt file, or ASSISTANT_SPEECH_ENGINE=pocketsphinx"
-        yield Check("speech", FAIL, f"no Whisper checkpoint {model or ''}".rstrip(), how)
+        yield Check("speech", FAIL, f"there is no Whisper checkpoint {name}, and its host does not answer", how)
     elif find_spec("pocketsphinx"):
         how = "set ASSISTANT_SPEECH_MODEL to a Whisper checkpoint (a name such as small.en, or a .pt file)"
-        yield Check("speech", WARN, "the offline recogniser is used: it understands commands, not free speech", how)
+        yield Check("speech", WARN, "the offline recogniser is used: it understands errands, not free speech", how)
     else:
         yield Check("speech", FAIL, "no recogniser is installed", "pip install pocketsphinx")
 
@@ -278,12 +283,3 @@ def _confined(settings: Settings) -> Iterator:
         user = settings.sandbox_user or SandboxOptions.user
         with Sandbox(SandboxOptions(artifacts=Path(folder) / "artifacts", user=user)) as sandbox:
             yield sandbox
-
-
-def _whisper(model: str) -> str:
-    """Where a Whisper checkpoint lies on this machine; empty when it would have to be downloaded."""
-    path = Path(model).expanduser()
-    if path.is_file():
-        return str(path)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "whisper" / f"{model}.pt"
-    return f"{model} (downloaded)" if cache.is_file() else ""

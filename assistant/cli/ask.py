@@ -92,7 +92,7 @@ def _tell(display: Display, console: Console, quiet: bool, type_: str, data: dic
         display.plan(data)
     elif type_ == "transcript" and not quiet:
         heard = Text.assemble(("heard  ", "dim"), f"“{data['text']}”", (f"  {data['engine']}", "dim"))
-        console.print(heard)
+        console.print(heard, soft_wrap=True)
 
 
 async def _ask(assistant: Service | Local, id: str, console: Console, question: dict[str, Any]) -> None:

@@ -178,7 +178,7 @@ async def _errand(home: Path, url: str, token: str, console: Console, once: bool
 def _answer(console: Console, question: dict[str, Any], by_itself: bool) -> dict[str, Any]:
     if not by_itself:
         return ask(console, question)
-    console.print(Text(question["text"], "bold"))
+    console.print(Text(question["text"], "bold"), soft_wrap=True)
     if question["kind"] != "confirm":
         raise ServiceError(f"the demo can only say yes, but was asked: {question['text']}")
     console.print("yes  (the demo answers for you)", style="dim")

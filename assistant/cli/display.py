@@ -63,7 +63,7 @@ class Display:
         step.text = data.get("summary") or data.get("error") or ""
         step.ms = data.get("ms", step.ms)
         if self._live is None and not self._quiet and step.status not in ("waiting", "running"):
-            self._console.print(self._line(data["id"], step))
+            self._console.print(self._line(data["id"], step), soft_wrap=True)
 
     def pause(self) -> None:
         """Stop drawing, for a question or for good; what is there stays on the screen."""
@@ -121,7 +121,7 @@ def interactive() -> bool:
 
 def ask(console: Console, question: dict[str, Any]) -> dict[str, Any]:
     """Put a question to the user: the answer as `POST /command/{id}/answer` takes it."""
-    console.print(Text(question["text"], "bold"))
+    console.print(Text(question["text"], "bold"), soft_wrap=True)
     if question["kind"] == "confirm":
         said = console.input("\\[y/N] ").strip()
         return {"confirm": said.lower() in ("y", "yes")}
@@ -134,4 +134,4 @@ def ask(console: Console, question: dict[str, Any]) -> dict[str, Any]:
 def reply(console: Console, status: str, text: str) -> None:
     """The end of an errand."""
     style = STATUS_STYLE.get(status, "")
-    console.print(Text.assemble((status.replace("_", " "), f"bold {style}"), "  ", text))
+    console.print(Text.assemble((status.replace("_", " "), f"bold {style}"), "  ", text), soft_wrap=True)
