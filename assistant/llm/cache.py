@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import Mesh
+from jax.sharding import Mesh, SingleDeviceSharding
 
 from . import kernels
 from .attention import cached_attention, causal_mask
@@ -26,7 +26,8 @@ AXES = ("slots", "kv_heads", None, None)
 def allocate(config: ModelConfig, slots: int, length: int, dtype: Any = jnp.float32, mesh: Mesh | None = None) -> Cache:
     """A zeroed cache for `slots` sequences of `length` tokens."""
     shape = (slots, config.num_kv_heads, length, config.head_dim)
-    where = None if mesh is None else sharding(mesh, AXES, shape)
+    # Placed explicitly: what a step returns is, and an array that is not would be compiled for separately.
+    where = SingleDeviceSharding(jax.devices()[0]) if mesh is None else sharding(mesh, AXES, shape)
     return [(jnp.zeros(shape, dtype, device=where), jnp.zeros(shape, dtype, device=where)) for _ in config.windows]
 
 
