@@ -355,6 +355,10 @@ class Executor:
         run = self._runs[id] = ErrandRun(self._services, id)
         try:
             return await run.run(_step)
+        except Exception:  # a database that cannot be written, say: not left running until the next start
+            log.exception("errand %s", id)
+            await self._finish(id, "failed")
+            return "failed"
         finally:
             del self._runs[id]
             for waiter in self._waiters:

@@ -223,9 +223,9 @@ def _die_at(kill: Kill) -> None:
     write = Store.write
 
     @contextlib.contextmanager
-    def dying_write(self: Store) -> Iterator[Any]:
+    def dying_write(self: Store, durable: bool = True) -> Iterator[Any]:
         mine = False
-        with write(self) as connection:
+        with write(self, durable) as connection:
             yield connection
             mine = (kill.of == "all" or getattr(local, "inside", False)) and reached()
             if mine and kill.when == "before":
