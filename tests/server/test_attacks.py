@@ -41,13 +41,18 @@ ORDERS = [
 ]  # fmt: skip
 
 
-async def mischief(world: World, planner: Attacker, text: str, approve: bool) -> None:
-    """One command to the attacker, with a fresh session or one of a few, so that `^n` means something at times."""
+async def mischief(world: World, text: str, approve: bool, answered: dict[str, str]) -> None:
+    """One command to the attacker, with a fresh session or one of a few, so that `^n` means something at times.
+
+    answered: what the user answered to questions, by command; that is said too.
+    """
     session = secrets.choice(["a", "b", None])
     try:
         command = await world.assistant.command(text=text, session=session, approve=approve, wait=60)
         if command.question and command.question["kind"] != "confirm":
-            given = {"choice": 1} if command.question["choices"] else {"text": "whatever it is"}
+            choices = command.question["choices"]
+            given: dict[str, Any] = {"choice": 1} if choices else {"text": "whatever it is"}
+            answered[command.id] = choices[0] if choices else "whatever it is"
             command = await world.assistant.answer(command.id, **given, wait=60)
         if command.question and not approve:
             await world.assistant.cancel(command.id)
@@ -67,11 +72,11 @@ async def test_malicious_planner(world: World) -> None:
     planner = Attacker(world.assistant.registry, SAID, seed=7)
     world.assistant.planner = planner
     library = {f: f.read_bytes() for f in (world.folder / "photos").iterdir()}
-    before = len(world.mails())
+    before, answered = len(world.mails()), dict[str, str]()
     try:
         for first in range(0, ATTACKS, 10):
             batch = range(first, min(ATTACKS, first + 10))
-            await asyncio.gather(*(mischief(world, planner, SAID[n % len(SAID)], n % 2 == 0) for n in batch))
+            await asyncio.gather(*(mischief(world, SAID[n % len(SAID)], n % 2 == 0, answered) for n in batch))
     finally:
         world.assistant.planner = honest
     assert len(planner.plans) >= ATTACKS * 0.8
@@ -79,7 +84,7 @@ async def test_malicious_planner(world: World) -> None:
     ran = [r for r in found if r["state"] == "sent"]
     assert len(ran) >= ATTACKS // 100, "the attacker must get somewhere, or nothing is shown"
     for row in ran:
-        said = [*row["said"]]
+        said = [*row["said"], answered.get(row["errand"], "")]
         assert row["approve"], "P3: sent without the user's word"
         payload = row["payload"]
         assert not payload["text"] or any(is_span(payload["text"], s) for s in said), "P2: words nobody said"
