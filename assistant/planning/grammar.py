@@ -5,8 +5,9 @@ one llguidance grammar for the line with the tool's name, then one for the argum
 end, the next tool's line, a further argument and the end of the plan are allowed side by side; arguments begin with a
 space and tools do not, so the token that is chosen says which grammar goes on.
 
-Words of the user are spans of what was said. References are enumerated: exactly the results whose type fits. `?`
-stands for an argument that the user did not give.
+Words of the user are spans of what was said. References are enumerated: exactly the results whose type fits, and a
+tool whose input nothing has made yet is not offered (see `_offered`). `?` stands for an argument that the user did not
+give.
 """
 
 from __future__ import annotations
@@ -42,10 +43,21 @@ class PlanGrammar:
         """The constraint of one plan: words may come from `said`, `^n` from results of the types `previous`."""
         return PlanConstraint(self, tuple(s for s in said if s.has_words), tuple(previous))
 
-    def tool_line(self) -> Grammar:
-        """The line that names a tool."""
-        names = " | ".join(_literal(f"{STEP} {name}\n") for name, tool in self.tools.items() if writable(tool.spec))
-        return self.grammars.lark(f"start: {names}\n")
+    def tool_line(self, results: Sequence[ToolSpec] = (), previous: Sequence[Type] = ()) -> Grammar | None:
+        """The line that names a tool, or None when none can follow."""
+        offered = [name for name, tool in self.tools.items() if self._offered(tool.spec, results, previous)]
+        names = " | ".join(_literal(f"{STEP} {name}\n") for name in offered)
+        return self.grammars.lark(f"start: {names}\n") if names else None
+
+    def _offered(self, spec: ToolSpec, results: Sequence[ToolSpec], previous: Sequence[Type]) -> bool:
+        """Whether a step may call the tool now. One that needs a result which is not there yet waits for the tool that
+        makes it; only where that tool needs no words of the user may the result be asked for ("Which photos?")."""
+        for p in spec.parameters:
+            if p.required and not p.type.is_value and not references(p.type, results, previous):
+                makers = [t.spec for t in self.tools.values() if p.type.takes(t.spec.returns) and t.spec != spec]
+                if all(any(q.required for q in maker.parameters) for maker in makers):
+                    return False
+        return writable(spec)
 
     def arguments(self, tool: Tool, said: Sequence[Folded], results: Sequence[ToolSpec], previous: Sequence[Type]) \
             -> Grammar | None:  # fmt: skip
@@ -196,5 +208,6 @@ class PlanConstraint:
         if self._arguments is not None and self._arguments.done:
             self._arguments = None
         self._written = []
-        self._tool = self._grammar.tool_line() if len(self._results) < MAX_STEPS else None
-        self._open = self._tool is not None or self._arguments is not None
+        more = len(self._results) < MAX_STEPS
+        self._tool = self._grammar.tool_line(self._results, self._previous) if more else None
+        self._open = self._tool is not None or self._arguments is not None or not self._results

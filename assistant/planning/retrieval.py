@@ -91,7 +91,7 @@ class Retrieval:
 
 
 def _text(tool: ToolSpec) -> str:
-    parts = [spell(tool.name), tool.description, *tool.examples]
+    parts = [spell(tool.name), spell(tool.name), tool.description, *tool.examples]
     for p in tool.parameters:
         parts += [spell(p.name), p.description, *(spell(c) for c in (p.type.item or p.type).choices)]
     return " ".join(parts)
@@ -103,7 +103,8 @@ def _brief(tool: ToolSpec) -> str:
 
 def _words(text: str) -> list[str]:
     words = re.findall(r"\w+", text.casefold())
-    return [FEW.sub("", w) if len(w) > 4 else w.removesuffix("s") for w in words if w not in STOP]
+    stems = [FEW.sub("", w) if len(w) > 4 else w.removesuffix("s") for w in words if w not in STOP]
+    return stems + [stem[:4] for stem in stems if len(stem) > 4]  # "reserve" and "reservation" share their beginning
 
 
 def _centred(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

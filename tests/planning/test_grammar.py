@@ -176,3 +176,15 @@ def test_choices_numbers_and_flags_of_a_foreign_tool(planner: Planner):
     assert allowed(theirs, "a Café crème with oat milk", plan) == "all"
     assert allowed(theirs, "a tea", "> coffee order\n drink: tea\n") != "all"
     assert allowed(theirs, "a tea", "> coffee order\n drink: latte\n sugars: 007\n") != "all"
+
+
+def test_a_step_waits_for_what_it_needs(planner: Planner):
+    """A booking needs a search, which needs words: the search must come first. Photos need none: they are asked for."""
+    search = ToolSpec("trip.search", "Find trips.", (Parameter("place", Type("Spoken")),), Type("Trip"))
+    book = ToolSpec("trip.book", "Book a trip.", (Parameter("trip", Type("Trip")),), Type("Booking"))
+    theirs = Planner(planner.engine, {t.name: t for t in (book, search)})
+    assert allowed(theirs, "book a trip to Rome", "> trip search\n place: rome\n> trip book\n trip: $1\n") == "all"
+    assert allowed(theirs, "book a trip to Rome", "> trip book\n trip: ?\n") != "all"
+    before = Earlier("find Rome", Plan((Step("trip.search", {"place": "Rome"}),)), (Type("Trip"),))
+    assert allowed(theirs, "book it", "> trip book\n trip: ^1\n", [before]) == "all"
+    assert allowed(planner, "make a gif", "> gif create\n photos: ?\n") == "all"
