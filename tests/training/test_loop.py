@@ -1,0 +1,89 @@
+"""Training learns, resumes as the same run, agrees between meshes, and its export is what `transformers` computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assistant.training.export import save_checkpoint
+from assistant.training.loop import RunSettings, Trainer
+
+SMALL = RunSettings(steps=12, vocab=1500, hidden=32, layers=2, heads=2, kv_heads=1, mlp=48, invented=1, warmup=2)
+
+
+def run(folder: Path, encoder, steps: int, start: int = 0) -> tuple[Trainer, list[float]]:
+    from assistant.training.curriculum import Curriculum
+
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(folder, SMALL, curriculum=Curriculum(encoder, 0))
+    trainer.resume()
+    return trainer, [trainer.train_step()[0] for _ in range(steps)]
+
+
+def test_a_resumed_run_is_the_same_run(tmp_path: Path, encoder) -> None:
+    _, whole = run(tmp_path / "whole", encoder, 6)
+    first, losses = run(tmp_path / "halves", encoder, 3)
+    first.save()
+    second, rest = run(tmp_path / "halves", encoder, 3)
+    assert second.step == 6
+    np.testing.assert_allclose(losses + rest, whole, rtol=1e-5)
+    assert whole[-1] < whole[0]
+
+
+def test_the_export_is_what_transformers_computes(tmp_path: Path, encoder) -> None:
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from assistant.llm import Engine, Request, load
+
+    trainer, _ = run(tmp_path / "run", encoder, 2)
+    save_checkpoint(tmp_path / "out", trainer.params, trainer.config, encoder.tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = tokenizer.apply_chat_template([{"role": "user", "content": "a gif of my dog"}], add_generation_prompt=True,
+                                        return_dict=False)  # fmt: skip
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    wanted = theirs.generate(torch.tensor([ids]), max_new_tokens=8, do_sample=False, eos_token_id=[])[0, len(ids) :]
+    engine = Engine(load(tmp_path / "out"), slots=1, length=128)
+    try:
+        result = engine.generate(Request(ids, max_tokens=8, stop_tokens=()))
+    finally:
+        engine.close()
+    assert result.ids == wanted.tolist()
+
+
+CURVE = """
+import json, sys
+from pathlib import Path
+import jax
+from assistant.llm.mesh import make_mesh
+from assistant.training.curriculum import Curriculum
+from assistant.training.loop import RunSettings, Trainer
+from assistant.training.packs import Encoder
+from transformers import PreTrainedTokenizerFast
+folder, data, tensor = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+settings = RunSettings(**json.loads((folder / "settings.json").read_text()))
+curriculum = Curriculum(Encoder(PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")))
+trainer = Trainer(folder, settings, make_mesh(data, tensor, jax.devices()[: data * tensor]), curriculum)
+print(json.dumps([trainer.train_step()[0] for _ in range(4)]))
+"""
+
+
+def test_loss_curves_agree_on_one_and_four_devices(tmp_path: Path, encoder) -> None:
+    from dataclasses import asdict
+
+    encoder.tokenizer.save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "settings.json").write_text(json.dumps(asdict(SMALL) | {"heads": 4, "kv_heads": 2}))
+    curves = []
+    for data, tensor in ((1, 1), (2, 2)):
+        env = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={data * tensor}"}
+        done = subprocess.run([sys.executable, "-c", CURVE, tmp_path, str(data), str(tensor)], env=env, text=True,
+                              capture_output=True, timeout=300)  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        curves.append(json.loads(done.stdout.splitlines()[-1]))
+    np.testing.assert_allclose(curves[0], curves[1], rtol=2e-3)

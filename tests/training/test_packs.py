@@ -1,0 +1,84 @@
+"""Packs hold what the chat template renders, and their attention is the ordinary one."""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+
+import jax
+import numpy as np
+
+from assistant.llm import ModelConfig, model
+from assistant.llm.attention import attention
+from assistant.planning import plantext
+from assistant.training import network
+from assistant.training.curriculum import Curriculum
+from assistant.training.errands import builtin
+from assistant.training.packs import Encoder, Shape
+from assistant.training.sentences import fill, finish
+
+SHAPE = Shape(prefix=1000, rows=2, row=192, targets=256)
+
+
+def tiny(vocab: int) -> ModelConfig:
+    return ModelConfig("qwen3", vocab, 32, 48, 2, 4, 2, 8, tied=True, qk_norm=True, eos_token_ids=(1,))
+
+
+def pack_of(encoder: Encoder, follow_ups: bool = False):
+    domain = builtin().spelled()
+    rng = Random(0)
+    chosen = [t for t in domain.templates if bool(t.before) == follow_ups][:8]
+    return domain, encoder.pack(domain.tools, [finish(fill(t, rng)) for t in chosen], SHAPE)
+
+
+def test_a_segment_is_what_the_chat_template_renders(encoder: Encoder) -> None:
+    domain, pack = pack_of(encoder, follow_ups=True)
+    for n, example in enumerate(pack.examples):
+        messages = []
+        for e in filter(None, (example.before, example)):
+            answer = plantext.write(e.plan, domain.tools, e.ask)
+            messages += [{"role": "user", "content": e.say}, {"role": "assistant", "content": answer}]
+        tools = [t.schema() for t in domain.tools.values()]
+        wanted = encoder.tokenizer.apply_chat_template(messages, tools=tools, return_dict=False)
+        row, start = np.argwhere(pack.segments == n + 1)[0]
+        length = int((pack.segments == n + 1).sum())
+        at = SHAPE.prefix + row * SHAPE.row + start
+        assert wanted == [*pack.tokens[: pack.prefix], *pack.tokens[at : at + length]]
+
+
+def test_targets_are_the_plan(encoder: Encoder) -> None:
+    domain, pack = pack_of(encoder)
+    for n, example in enumerate(pack.examples):
+        text = encoder.tokenizer.decode(pack.labels[pack.owners == n], skip_special_tokens=True)
+        assert text == encoder.normalise(plantext.write(example.plan, domain.tools, example.ask))
+
+
+def test_pack_attention_is_ordinary_attention(encoder: Encoder) -> None:
+    _, pack = pack_of(encoder)
+    config = tiny(len(encoder.tokenizer))
+    params = model.init(config, jax.random.key(0))
+    packed = network.target_logits(params, config, SHAPE, network.batch([pack]))[0]
+    for n in range(len(pack.examples)):
+        places = np.flatnonzero(pack.segments.ravel() == n + 1) + SHAPE.prefix
+        order = np.concatenate([np.arange(pack.prefix), places])
+        tokens = pack.tokens[None, order]
+        mask = np.tril(np.ones((len(order), len(order)), bool))[None, None]
+        attend = partial(plain, mask=mask, scale=config.scale)
+        positions = np.arange(len(order))[None]
+        hidden = model.forward(params, config, tokens, positions, lambda _, q, k, v: attend(q, k, v))  # noqa: B023
+        mine = np.flatnonzero(pack.owners == n)
+        alone = model.logits(params, config, hidden)[
+            0, np.searchsorted(order[pack.prefix :], pack.targets[mine]) + pack.prefix
+        ]
+        np.testing.assert_allclose(packed[mine], alone, atol=2e-4)
+
+
+def plain(q, k, v, mask, scale):
+    return attention(q, k, v, mask, scale)
+
+
+def test_the_curriculum_depends_on_seed_and_step_alone(encoder: Encoder) -> None:
+    for step in (0, 450, 5000):
+        one, two = (Curriculum(encoder, seed=5).packs(step, 2) for _ in range(2))
+        for (_, a), (_, b) in zip(one, two, strict=True):
+            assert all((x.tokens == y.tokens).all() for x, y in zip(a, b, strict=True))

@@ -1,0 +1,61 @@
+"""Templates become sentences whose plans still quote them, whatever noise is added."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from random import Random
+
+import pytest
+
+from assistant.plugin.plan import is_span
+from assistant.training import errands
+from assistant.training.errands import ERRANDS, HELD_OUT_DOMAINS, Template, builtin, domains, words
+from assistant.training.sentences import Example, fill, finish, join, noisy, say_number
+
+
+def spoken(example: Example, tools) -> list[str]:
+    values = []
+    for step in example.plan.steps:
+        for name, value in step.args.items():
+            type_ = tools[step.tool].by_name[name].type
+            if (type_.item or type_).name == "Spoken":
+                values += value if isinstance(value, list) else [value]
+    return values
+
+
+def test_the_authored_errands_hold() -> None:
+    done = subprocess.run([sys.executable, ERRANDS / "check.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_template_quotes_its_sentence_under_noise(seed: int) -> None:
+    rng = Random(seed)
+    for domain in [builtin(), *domains()]:
+        for template in domain.templates:
+            example = finish(noisy(fill(template, rng), rng))
+            said = [example.say, example.before.say if example.before else ""]
+            for value in spoken(example, domain.tools):
+                assert any(is_span(value, text) for text in said), (template.say, example)
+
+
+def test_joined_errands_keep_their_references() -> None:
+    first = Template("gif of {x:about}", (("photos.select", {"about": "{x}"}), ("gif.create", {"photos": "$1"})))
+    second = Template("a video of {x:about}", (("photos.select", {"about": "{x}"}), ("video.create", {"photos": "$1"})))
+    rng = Random(0)
+    example = finish(join(fill(first, rng), fill(second, rng), rng))
+    assert [s.args.get("photos") for s in example.plan.steps] == [None, "$1", None, "$3"]
+    assert all(is_span(s.args["about"], example.say) for s in example.plan.steps if "about" in s.args)
+
+
+def test_numbers_are_said_as_they_are_meant() -> None:
+    rng = Random(3)
+    said = {say_number(12, rng) for _ in range(50)} | {say_number(21, rng) for _ in range(50)}
+    assert {"12", "twelve", "dozen", "21", "twenty-one", "twenty one"} == said
+
+
+def test_evaluation_words_and_domains_are_never_trained() -> None:
+    for kind in errands.KINDS:
+        assert words(kind) and not set(words(kind)) & set(words(kind, evaluation=True))
+    assert set(HELD_OUT_DOMAINS) <= {d.name for d in domains()}
