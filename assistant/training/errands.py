@@ -25,6 +25,12 @@ HELD_OUT_DOMAINS = ("laundry", "hotels", "translation", "beekeeping")
 KINDS = ("name", "person", "time", "when", "about", "place", "album", "message", "todo", "note")
 
 
+class Choice(str):
+    """One of a parameter's choices: it stays as it is, even if the sentence has the same word."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Template:
     """A sentence with slots and the plan that it means. `before` is the session's previous errand."""
@@ -66,7 +72,12 @@ def _spelled(template: Template, spelled: Spelled) -> Template:
             ask = spelled.spelled_argument(step.tool, ask)
             break
     before = _spelled(template.before, spelled) if template.before else None
-    return replace(template, plan=tuple((s.tool, s.args) for s in plan.steps), ask=ask, before=before)
+    steps = []
+    for step in plan.steps:
+        types = {p.name: p.type for p in spelled.tools[step.tool].parameters}
+        args = {n: Choice(v) if isinstance(v, str) and v in types[n].choices else v for n, v in step.args.items()}
+        steps.append((step.tool, args))
+    return replace(template, plan=tuple(steps), ask=ask, before=before)
 
 
 def held_out(text: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from assistant.plugin.plan import Plan, Step
 
-from .errands import KINDS, Template, confusions, words
+from .errands import KINDS, Choice, Template, confusions, words
 
 SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -166,7 +166,7 @@ def _seconds(rng: Random) -> tuple[str, float]:
 def _resolve(value: Any, sentence: Sentence, values: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_resolve(v, sentence, values) for v in value]
-    if not isinstance(value, str) or re.fullmatch(r"[$^]\d+(\.\w+)?", value):
+    if not isinstance(value, str) or isinstance(value, Choice) or re.fullmatch(r"[$^]\d+(\.\w+)?", value):
         return value
     slot = SLOT.fullmatch(value)
     if slot and not isinstance(values[slot[1]][1], str):

@@ -59,3 +59,13 @@ def test_evaluation_words_and_domains_are_never_trained() -> None:
     for kind in errands.KINDS:
         assert words(kind) and not set(words(kind)) & set(words(kind, evaluation=True))
     assert set(HELD_OUT_DOMAINS) <= {d.name for d in domains()}
+
+
+def test_choices_are_not_misheard() -> None:
+    rng = Random(4)
+    ours = builtin().spelled()
+    templates = [t for t in ours.templates if any("via" in args for _, args in t.plan)][:60]
+    for template in templates * 5:
+        example = finish(noisy(fill(template, rng), rng))
+        for step in example.plan.steps:
+            assert step.args.get("via", "email") in ours.tools["messages send"].by_name["via"].type.choices
