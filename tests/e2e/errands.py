@@ -183,9 +183,9 @@ HARDER = {
     "note that the boiler leaks and tell Alice that the plumber comes",
     "make a gif of my last two photos and note that the film is done",
     "remind me to call Priya tomorrow at 9 and write down buy a cake", "send them to Alice", "no, to Priya",
-    "make a gif of them",
+    "make a gif of them", "make a collage of my last four photos / send it to Alice",
     "please make a gif of my four latest pictures and mail it to Priya",
 }  # fmt: skip
 ALL = [*GIFS, *PICTURES, *NOTES, *REMINDERS, *MESSAGES, *SEVERAL, *DIALOGUES, *REFUSALS, *MORE]
-ERRANDS = [e for e in ALL if e.say not in HARDER]
+ERRANDS = [e for e in ALL if e.say not in HARDER and e.id not in HARDER]
 SPOKEN = [e for e in ERRANDS if not e.after and not e.answers and e.made][:20]
