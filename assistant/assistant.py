@@ -117,17 +117,13 @@ class Assistant:
         await asyncio.to_thread(self.sandbox.close)
 
     def _load_planner(self) -> Plans:
-        import jax
-
-        from .llm import Engine, load
+        from .llm import Engine, kernels, load
         from .planning import Planner
         from .shipped import planner_checkpoint
 
-        compiled = self.settings.home / "compiled"  # trusted code, so it lies in the user's own folder
-        compiled.mkdir(mode=0o700, exist_ok=True)
-        jax.config.update("jax_compilation_cache_dir", str(compiled))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        kernels.use_compilation_cache(
+            self.settings.home / "compiled"
+        )  # trusted code, so it lies in the user's own folder
         model = load(self.settings.model or planner_checkpoint())
         self.engine = Engine(model, slots=SLOTS, length=2048, sizes=(1, 8, 32, 128), short=32)
         planner = Planner(self.engine, self.registry, threshold=self.settings.plan_confidence or None)

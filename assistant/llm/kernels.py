@@ -41,9 +41,9 @@ def private_folder(path: str | Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where compiled code is kept: `$ASSISTANT_LLM_CACHE`, else `~/.cache/assistant-llm`."""
+    """Where compiled code is kept: `$LLM_ENGINE_CACHE`, else `~/.cache/assistant-llm`."""
     default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "assistant-llm"
-    return private_folder(os.environ.get("ASSISTANT_LLM_CACHE") or default)
+    return private_folder(os.environ.get("LLM_ENGINE_CACHE") or default)
 
 
 def use_compilation_cache(folder: str | Path | None = None) -> None:
@@ -57,7 +57,7 @@ def use_compilation_cache(folder: str | Path | None = None) -> None:
 @lru_cache(maxsize=1)
 def available() -> bool:
     """Are the kernels usable here? Builds and registers them at the first call; says in the log why not."""
-    if os.environ.get("ASSISTANT_LLM_KERNELS") == "0" or jax.default_backend() != "cpu":
+    if os.environ.get("LLM_ENGINE_KERNELS") == "0" or jax.default_backend() != "cpu":
         return False
     try:
         library = ctypes.CDLL(str(build()))

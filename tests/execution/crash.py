@@ -97,7 +97,8 @@ class Campaign:
         if process.exitcode is None:
             process.kill()
             raise TimeoutError("the errands did not finish")
-        if process.exitcode not in (0, -signal.SIGKILL):
+        # 255: killed so early that the fork server could not tell its status (see multiprocessing.popen_forkserver)
+        if process.exitcode not in (0, -signal.SIGKILL, 255):
             raise RuntimeError(f"the process ended with {process.exitcode}")
         self.kills += process.exitcode != 0
         return process.exitcode != 0

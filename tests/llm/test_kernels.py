@@ -125,7 +125,7 @@ def test_without_a_compiler_xla_serves_alone(checkpoints, tmp_path):
     code = f"import logging; logging.basicConfig(); from assistant.llm import load; load({str(folder)!r}, dtype='int8')"
     cache = tmp_path / "cache"
     cache.mkdir(mode=0o700)
-    environment = {**os.environ, "CXX": "/nonexistent/compiler", "ASSISTANT_LLM_CACHE": str(cache)}
+    environment = {**os.environ, "CXX": "/nonexistent/compiler", "LLM_ENGINE_CACHE": str(cache)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "CPU kernels are not available" in done.stderr and "without quantisation" in done.stderr
