@@ -179,7 +179,10 @@ class ErrandRun:
                 raise
 
         if acts_itself(spec, plugin.manifest):
-            return await self._s.dispatcher.around(call, run, (SandboxUnavailable, _Raised))
+            # A tool that raises may have acted before; only one that reaches nothing surely has not.
+            reaches = plugin.manifest.hosts or plugin.manifest.write
+            surely = (SandboxUnavailable,) if reaches else (SandboxUnavailable, _Raised)
+            return await self._s.dispatcher.around(call, run, surely)
         return await run()
 
     def _call(self, n: int, spec: ToolSpec, args: dict[str, Any], waited: list[float]) -> StepCall:

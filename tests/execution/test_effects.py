@@ -211,7 +211,8 @@ async def test_tool_that_sends_itself(folder, errand_sandbox):
         state = await executor.wait(state.id)
         assert state.status == "cancelled" and kit.calls(folder, "post") == ["hello"]
         state = await carry_out(executor, ("post.post", {"text": "refuse"}), approve=True)
-        assert state.effects[0].state == "failed" and "the board is closed" in state.reply
+        # It can write, so it may have posted before it raised.
+        assert state.effects[0].state == "unknown" and "the board is closed" in state.reply
 
 
 @needs_full
