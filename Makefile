@@ -10,8 +10,11 @@ TORCH := 2.13.0
 demo: setup  ## draw a photo library, start the service, speak an errand to it (ARGS=--once ends after it)
 	$(BIN)/assistant demo $(ARGS)
 
+# Three processes: those that fork and kill stay apart from those that hold XLA's threads and gigabytes.
 test: setup check  ## style, types, import directions, tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest tests/plugin tests/planning tests/training tests/llm tests/tools tests/demo $(ARGS)
+	$(BIN)/python -m pytest tests/execution tests/speech $(ARGS)
+	$(BIN)/python -m pytest tests/e2e tests/server tests/test_assistant.py tests/web tests/cli $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

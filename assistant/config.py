@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings  # `load_settings` merges file and flags around the environment
+        return init_settings, env_settings  # `load_settings` leaves out what the environment says better than the file
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -80,8 +80,8 @@ def load_settings(**flags: Any) -> Settings:
         names = ", ".join(f"ASSISTANT_{n.upper()}" for n in sorted(unknown))
         raise SettingsError(f"unknown setting in the environment: {names}")
     try:
-        settings = Settings(**{**values, "home": home})
-        return settings if not given else Settings.model_validate({**settings.model_dump(), **given})
+        from_file = {k: v for k, v in values.items() if k not in environment}
+        return Settings(**{**from_file, **given, "home": home})
     except ValidationError as error:
         raise SettingsError(_explain(error, file, set(values) - environment - set(given))) from error
 
