@@ -119,7 +119,9 @@ class Dispatcher:
             await self._do(self.journal.settle, row, "failed", str(error))
             raise
         except BaseException as error:
-            detail = f"it was interrupted ({str(error) or type(error).__name__}); whether it did anything cannot be known"
+            detail = (
+                f"it was interrupted ({str(error) or type(error).__name__}); whether it did anything cannot be known"
+            )
             await asyncio.shield(self._do(self.journal.settle, row, "unknown", detail))
             if isinstance(error, Exception):
                 raise Failed(detail) from error
