@@ -153,8 +153,8 @@ async def carry_out(executor: Executor, *steps: tuple[str, dict[str, Any]], **mo
 
 
 def mails(folder: Path) -> list[Path]:
-    """The messages in the outbox."""
-    return sorted((folder / "home" / "outbox" / "new").glob("*.eml"))
+    """The messages in the outbox in the order in which they were written; their names are random."""
+    return sorted((folder / "home" / "outbox" / "new").glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
 
 
 def calls(folder: Path, plugin: str = "kit") -> list[str]:
