@@ -11,16 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import assistant.speech
-from assistant.demo import draw
-from tests.e2e.service import Service
-from tests.execution.kit import public_folder
+from tests.e2e.service import Service, new_service
 
 COMMAND = Path(assistant.speech.__file__).parent / "data" / "demo-command.flac"
 STAGES = ("transcript", "plan", "first step started", "delivered", "answered")
@@ -57,21 +54,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=30)
     options = parser.parse_args()
-    folder = public_folder()
-    draw(folder / "library")
-    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
-    begun = time.perf_counter()
-    service = Service(folder / "home", folder / "library", model).start()
-    print(f"start: {time.perf_counter() - begun:.1f} s")
-    try:
+    with new_service() as service:
+        begun = time.perf_counter()
+        service.start()
+        print(f"start: {time.perf_counter() - begun:.1f} s")
         service.client.post(
             "/v1/audio/transcriptions", files={"file": ("c.flac", COMMAND.read_bytes())}
         )  # it is loaded
         one(service, COMMAND.read_bytes())
         runs = [one(service, COMMAND.read_bytes()) for _ in range(options.runs)]
-    finally:
-        service.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     print(f"{options.runs} runs on {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; milliseconds")
     for stage in STAGES:
         times = sorted(r[stage] for r in runs if stage in r)

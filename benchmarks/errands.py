@@ -8,27 +8,20 @@ The real service, over HTTP; right means that the world changed as it should and
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import subprocess
 
-from assistant.demo import draw
 from tests.e2e.check import carry_out, faults
 from tests.e2e.errands import ALL
-from tests.e2e.service import Service
-from tests.execution.kit import public_folder
+from tests.e2e.service import new_service
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spoken", action="store_true", help="spoken by espeak-ng instead of typed")
     options = parser.parse_args()
-    folder = public_folder()
-    draw(folder / "library")
-    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
-    service = Service(folder / "home", folder / "library", model).start()
     right = 0
-    try:
+    with new_service() as service:
+        service.start()
         for errand in ALL:
             recording = _spoken(errand.say) if options.spoken else None
             try:
@@ -37,9 +30,6 @@ def main() -> None:
                 found = [str(error)]
             right += not found
             print("right" if not found else "WRONG", errand.id, *found, sep=" | ")
-    finally:
-        service.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     print(f"{right} of {len(ALL)} right ({100 * right / len(ALL):.0f} %)")
 
 

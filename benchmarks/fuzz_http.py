@@ -8,15 +8,11 @@ Needs schemathesis. The service is the real one, with the shipped models, over t
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from assistant.demo import draw
-from tests.e2e.service import Service
-from tests.execution.kit import public_folder
+from tests.e2e.service import new_service
 
 
 def main() -> int:
@@ -24,26 +20,20 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    folder = public_folder()
-    draw(folder / "library")
-    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
-    service = Service(folder / "home", folder / "library", model).start()
-    try:
+    with new_service() as service:
+        service.start()
         fuzz = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{service.client.base_url}/openapi.json",
                 "--header", f"Authorization: {service.client.headers['Authorization']}",
                 "--checks", "not_a_server_error", "--phases", "examples,coverage,fuzzing", "--continue-on-failure",
                 "--max-examples", str(options.examples), "--seed", str(options.seed),
                 "--request-timeout", "60"]  # fmt: skip
-        status = subprocess.run(fuzz, cwd=folder).returncode
+        status = subprocess.run(fuzz, cwd=service.home.parent).returncode
         assert service.client.get("/health").json()["status"] == "ready"
         counted = [line.rsplit(" ", 1) for line in service.client.get("/metrics").text.splitlines()
                    if line.startswith("assistant_http_requests_total")]  # fmt: skip
         failed = [name for name, _ in counted if 'status="5' in name]
         print(f"{sum(float(count) for _, count in counted):.0f} requests past the gate; 5xx: {failed or 'none'}")
         return status
-    finally:
-        service.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import collections
 import os
-import shutil
 import statistics
 import threading
 import time
@@ -19,9 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from assistant.demo import draw
-from tests.e2e.service import Service
-from tests.execution.kit import public_folder
+from tests.e2e.service import Service, new_service
 
 SENTENCES = (
     "note that box {n} is blue",
@@ -57,11 +54,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
-    folder = public_folder()
-    draw(folder / "library")
-    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
-    service = Service(folder / "home", folder / "library", model).start()
-    try:
+    with new_service() as service:
+        service.start()
         assert service.process is not None
         end, out = time.monotonic() + options.seconds, list[tuple[int, float, float]]()
         threads = [threading.Thread(target=client, args=(service, n, end, out)) for n in range(options.clients)]
@@ -73,9 +67,6 @@ def main() -> None:
             memory.append(resident(service.process.pid))
         for thread in threads:
             thread.join()
-    finally:
-        service.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     statuses = collections.Counter(status for status, _, _ in out)
     took, over = ([r[i] for r in out if r[0] == 200] for i in (1, 2))
     print(f"{options.clients} clients, {options.seconds:.0f} s, load {os.getloadavg()[0]:.1f}: {dict(statuses)}")

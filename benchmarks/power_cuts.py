@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import argparse
 import collections
-import os
 import random
-import shutil
 import time
 
-from assistant.demo import draw
-from tests.e2e.service import Service
-from tests.execution.kit import public_folder
+from tests.e2e.service import new_service
 
 SENTENCES = ("tell Alice that lot {n} is sold", "send my last two photos to Bob", "note that lot {n} is sold",
              "make a gif of my last three photos and send it to Priya")  # fmt: skip
@@ -28,12 +24,9 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=3.0, help="seconds from the command to the cut, at most")
     options = parser.parse_args()
     chance = random.Random(1)
-    folder = public_folder()
-    draw(folder / "library")
-    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
-    service = Service(folder / "home", folder / "library", model).start()
     ends: collections.Counter[str] = collections.Counter()
-    try:
+    with new_service() as service:
+        service.start()
         for n in range(options.cuts):
             text = SENTENCES[n % len(SENTENCES)].format(n=n)
             body = {"text": text, "approve": True, "wait": 0}
@@ -51,9 +44,6 @@ def main() -> None:
             ends[command["status"]] += 1
         ids = [m["Message-ID"] for m in service.world().mails.values()]
         texts = [m.get_content().strip() for m in service.world().mails.values() if not m.is_multipart()]
-    finally:
-        service.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     print(f"{options.cuts} cuts: {dict(ends)}; {len(ids)} messages")
     print(f"duplicates: {len(ids) - len(set(ids))} by id, {len(texts) - len(set(texts))} by text")
 

@@ -28,7 +28,6 @@ MOVES = {
     "sending": ("sent", "failed", "unknown", "approved"),
     "unknown": ("sent",),  # proof turned up: the outbox holds the message
 }
-SETTLED = ("sent", "failed", "unknown")
 DECLINED = "you did not want it"
 
 
@@ -53,10 +52,6 @@ class Effect:
     attempts: int
     detail: str
     planned: float
-
-    @property
-    def settled(self) -> bool:
-        return self.state in SETTLED
 
     @property
     def declined(self) -> bool:

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assistant.plugin.plan import Plan, Step
-from assistant.plugin.signature import Parameter, ToolSpec, Type
+from assistant.plugin.plan import Plan
+from assistant.plugin.signature import ToolSpec, Type
 
 STEP = ">"  # a line that begins so is a tool; one that begins with a space is an argument
 MISSING = "?"
@@ -58,39 +58,6 @@ def literal(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     return " ".join(str(value).split())
-
-
-def read(text: str, tools: Mapping[str, ToolSpec]) -> tuple[Plan, tuple[int, str] | None]:
-    """The plan of a text and, when the user must be asked, (step index, argument). Raises ValueError."""
-    steps: list[Step] = []
-    missing = None
-    for line in text.splitlines():
-        if line.startswith(STEP):
-            tool = line[len(STEP) + 1 :]
-            if tool not in tools:
-                raise ValueError(f"there is no tool {tool!r}")
-            steps.append(Step(tool, {}))
-            continue
-        name, colon, value = line[1:].partition(": ")
-        if not steps or not colon or name not in tools[steps[-1].tool].by_name:
-            raise ValueError(f"not an argument: {line!r}")
-        parameter = tools[steps[-1].tool].by_name[name]
-        if value == MISSING and parameter.required:
-            missing = (len(steps) - 1, name)
-        else:
-            _add(steps[-1].args, parameter, value)
-    return Plan(tuple(steps)), missing
-
-
-def _add(args: dict[str, Any], p: Parameter, value: str) -> None:
-    if p.type.item is None:
-        args[p.name] = scalar(value, p.type)
-    elif p.type.is_value or p.name in args or not p.required:
-        # A single reference to a whole list stands alone where the list is required: "photos": "$1".
-        before = args.get(p.name, [])
-        args[p.name] = [*(before if isinstance(before, list) else [before]), scalar(value, p.type.item)]
-    else:
-        args[p.name] = value
 
 
 def scalar(text: str, type_: Type) -> Any:

@@ -49,16 +49,6 @@ class Spelled:
         pairs = [(s, self.originals[s.tool], self.tools[back[s.tool]]) for s in plan.steps]
         return Plan(tuple(_translate(*pair) for pair in pairs))
 
-    def read(self, plan: Plan) -> Plan:
-        """A plan in spelled names as one in real names."""
-        pairs = [(s, self.tools[s.tool], self.originals[self.names[s.tool]]) for s in plan.steps]
-        return Plan(tuple(_translate(*pair) for pair in pairs))
-
-    def argument(self, tool: str, spelled: str) -> str:
-        """The real name of a spelled parameter of a spelled tool."""
-        spec, original = self.tools[tool], self.originals[self.names[tool]]
-        return original.parameters[[p.name for p in spec.parameters].index(spelled)].name
-
     def spelled_argument(self, tool: str, argument: str) -> str:
         """The spelled name of a real parameter of a spelled tool."""
         spec, original = self.tools[tool], self.originals[self.names[tool]]

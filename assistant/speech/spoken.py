@@ -19,8 +19,6 @@ _SYMBOLS = {
     "&": " and ", "@": " at ", "%": " percent ", "€": " euros ", "£": " pounds ", "$": " dollars ", "+": " plus ",
 }  # fmt: skip
 
-NUMBER_WORDS = frozenset([*_ONES, *_TENS[2:], "hundred", "thousand"])
-
 
 def cardinal(number: int) -> str:
     """5 → "five", 120 → "one hundred and twenty"; 0 ≤ number < 1,000,000."""

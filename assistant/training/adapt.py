@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assistant.llm import Engine, load
+from assistant.llm import Engine, ModelConfig, load
 from assistant.llm.model import Params
 from assistant.llm.weights import load_params
 from assistant.planning.planner import Planner
@@ -121,7 +121,7 @@ def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: i
             "or install one (assistant tools lists them)"
         )
     domain = Domain("installed", dict(theirs), tuple(templates)).spelled()
-    trainer, encoder = _trainer(checkpoint, domain, to, steps)
+    trainer, encoder = _trainer(checkpoint, model.config, domain, to, steps)
     heldout = HeldOut(encoder, trainer.config)
     before = heldout.measure(trainer.params)
     for n in range(steps):
@@ -134,10 +134,9 @@ def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: i
     return Adapted(len(templates), before, after, time.monotonic() - begun)
 
 
-def _trainer(checkpoint: Path, domain: Domain, to: Path, steps: int) -> tuple[Trainer, Encoder]:
+def _trainer(checkpoint: Path, config: ModelConfig, domain: Domain, to: Path, steps: int) -> tuple[Trainer, Encoder]:
     from transformers import PreTrainedTokenizerFast
 
-    config = load(checkpoint).config
     encoder = Encoder(PreTrainedTokenizerFast.from_pretrained(checkpoint))
     settings = RunSettings(
         steps=steps, vocab=config.vocab_size, hidden=config.hidden_size, layers=config.num_layers,

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from assistant.planning.spelling import spell
-from assistant.plugin.plan import Plan, Step
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
-from .errands import HELD_OUT_DOMAINS, KINDS, Domain, Template, builtin, domains, held_out, words
+from .errands import KINDS, Domain, Template, builtin, held_out, training_domains, words
 from .packs import Encoder, Pack, Shape
 from .sentences import Example, Sentence, Unfillable, fill, finish, join, noisy
 
@@ -53,8 +52,7 @@ class Curriculum:
         self.encoder = encoder
         self.seed = seed
         self.builtin = _training_part(builtin().spelled())
-        known = [d.spelled() for d in domains() if d.name not in HELD_OUT_DOMAINS]
-        self.domains = [_training_part(d) for d in known]
+        self.domains = [_training_part(d.spelled()) for d in training_domains()]
         self.extra = extra or []
         self.random_words = sorted({w.lower() for k in KINDS for v in words(k) for w in re.findall(r"[^\W\d_]+", v)})
 
@@ -233,8 +231,3 @@ def texts(curriculum_domains: list[Domain], seed: int = 0, count: int = 40_000) 
         steps = [f"> {tool}\n" + "".join(f" {name}: $1\n" for name in args) for tool, args in sentence.plan]
         if rng.random() < 0.1:
             yield "".join(steps)
-
-
-def to_plan(steps: list[tuple[str, dict]]) -> Plan:
-    """A plan from the form of the data files."""
-    return Plan(tuple(Step(tool, args) for tool, args in steps))

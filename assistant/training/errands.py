@@ -96,6 +96,11 @@ def domains() -> list[Domain]:
     return [domain(file) for file in sorted(ERRANDS.glob("domain-*.json"))]
 
 
+def training_domains() -> list[Domain]:
+    """The invented domains that are not held out."""
+    return [d for d in domains() if d.name not in HELD_OUT_DOMAINS]
+
+
 def domain(file: Path) -> Domain:
     """One file of invented tools and errands."""
     data = json.loads(file.read_text("utf-8"))

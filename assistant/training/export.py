@@ -11,14 +11,13 @@ from typing import Annotated, Any
 
 import jax
 import ml_dtypes
-import numpy as np
 import typer
 
-from assistant.llm import ModelConfig, model, weights
+from assistant.llm import ModelConfig, weights
 from assistant.llm.model import Params
 
-from .errands import HELD_OUT_DOMAINS, builtin, domains
-from .loop import RunSettings, Trainer, load_tokenizer, open_run
+from .errands import HELD_OUT_DOMAINS, builtin, training_domains
+from .loop import RunSettings, Trainer, open_run
 
 CARD = """---
 license: apache-2.0
@@ -73,10 +72,10 @@ def card(trainer: Trainer, log: list[dict[str, Any]]) -> str:
     measured: dict[str, Any] = next((line for line in reversed(log) if "test" in line), {})
     shown = {f"{k}_exact": f"{measured[k]:.1%}" if k in measured else "not measured" for k in
              ("lines", "domains", "test", "unseen")}  # fmt: skip
-    known = [d for d in domains() if d.name not in HELD_OUT_DOMAINS]
+    known = training_domains()
     s = trainer.settings
     return CARD.format(
-        millions=sum(x.size for x in jax.tree.leaves(trainer.params)) / 1e6, layers=s.layers, hidden=s.hidden,
+        millions=size_of(trainer.params) / 1e6, layers=s.layers, hidden=s.hidden,
         heads=s.heads, vocab=s.vocab, templates=len(builtin().templates) + sum(len(d.templates) for d in known),
         tools=sum(len(d.tools) for d in known), domains=len(known), held_out=", ".join(HELD_OUT_DOMAINS),
         steps=trainer.step, tokens=trainer.seen / 1e6, **shown,
@@ -89,22 +88,21 @@ def main(
 ) -> None:
     """Export the newest state of a run."""
     settings = open_run(run, RunSettings())
-    config = settings.config()
     trainer = Trainer(run, settings)
     if not trainer.resume():
         raise typer.BadParameter(
             f"{run} holds no state.npz; train first: python -m assistant.training.loop --run {run}"
         )
-    save_checkpoint(to, trainer.params, config, load_tokenizer(run, settings))
+    save_checkpoint(to, trainer.params, trainer.config, trainer.curriculum.encoder.tokenizer)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     (to / "README.md").write_text(card(trainer, log))
     size = sum(f.stat().st_size for f in to.iterdir())
-    parameters = sum(np.prod(row.shape) for row in jax.tree.leaves(model.table(config), is_leaf=_is_row))
-    print(f"{to}: {parameters / 1e6:.2f} million parameters, {size / 1e6:.1f} MB, step {trainer.step}")
+    print(f"{to}: {size_of(trainer.params) / 1e6:.2f} million parameters, {size / 1e6:.1f} MB, step {trainer.step}")
 
 
-def _is_row(x: Any) -> bool:
-    return isinstance(x, model.Parameter)
+def size_of(params: Params) -> int:
+    """The number of parameters."""
+    return sum(x.size for x in jax.tree.leaves(params))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from assistant.llm.model import Params
 
 from . import network, tokenizer
 from .curriculum import Curriculum, texts
-from .errands import HELD_OUT_DOMAINS, builtin, domains
+from .errands import builtin, training_domains
 from .heldout import HeldOut
 from .packs import Encoder, Shape
 
@@ -161,7 +161,7 @@ def load_tokenizer(folder: Path, settings: RunSettings) -> PreTrainedTokenizerFa
     place = folder / "tokenizer"
     if place.exists():
         return PreTrainedTokenizerFast.from_pretrained(place)
-    known = [builtin().spelled(), *(d.spelled() for d in domains() if d.name not in HELD_OUT_DOMAINS)]
+    known = [d.spelled() for d in (builtin(), *training_domains())]
     trained = tokenizer.train(texts(known, settings.seed), settings.vocab)
     trained.save_pretrained(place)
     return trained

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from assistant.demo import draw
 from tests.execution.kit import public_folder
 
-from .service import Service
+from .service import Service, new_service
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +24,6 @@ def library() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def service(library: Path) -> Iterator[Service]:
-    folder = public_folder()
-    # MODEL: another checkpoint than the shipped one, while a planner is being trained.
-    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
-    running = Service(folder / "home", library, model).start()
-    yield running
-    assert running.stop() == 0
-    shutil.rmtree(folder, ignore_errors=True)
+    with new_service(library) as running:
+        yield running.start()
+        assert running.stop() == 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -18,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from assistant.demo import draw
+from tests.execution.kit import public_folder
 
 ROOT = Path(__file__).parents[2]
 START_S = 240.0
@@ -29,13 +34,35 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+def chosen_planner() -> dict[str, str]:
+    """MODEL names another checkpoint than the shipped one, while a planner is being trained."""
+    return {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
+
+
+@contextlib.contextmanager
+def new_service(library: Path | None = None) -> Iterator[Service]:
+    """A service, not yet started, in a folder of its own, by default with a freshly drawn library; it is ended and the
+    folder removed afterwards."""
+    folder = public_folder()
+    if library is None:
+        library = folder / "library"
+        draw(library)
+    service = Service(folder / "home", library)
+    try:
+        yield service
+    finally:
+        if service.process is not None and service.process.poll() is None:
+            service.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @dataclass
 class Service:
     """One service over the data folder `home`. `environment` are further ASSISTANT_… variables."""
 
     home: Path
     library: Path
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=chosen_planner)
     command: list[str] = field(default_factory=lambda: [sys.executable, "-m", "assistant", "serve"])
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None

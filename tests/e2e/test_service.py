@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,19 +13,16 @@ import pytest
 
 from tests.execution.kit import public_folder
 
-from .service import Service, free_port
+from .service import Service, free_port, new_service
 
 
 @pytest.fixture
 def own(library: Path) -> Iterator[Service]:
     """A service that a test may kill."""
-    folder = public_folder()
-    model = {"ASSISTANT_MODEL": os.environ["MODEL"]} if "MODEL" in os.environ else {}
-    running = Service(folder / "home", library, model).start()
-    yield running
-    if running.process and running.process.poll() is None:
-        running.kill()
-    shutil.rmtree(folder, ignore_errors=True)
+    with new_service(library) as running:
+        yield running.start()
+        if running.process and running.process.poll() is None:
+            running.kill()
 
 
 def test_power_cuts_lose_and_repeat_nothing(own: Service) -> None:

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from .. import phrases as p
+from .spans import DAY, Span, day_span, months_span, week_span, weekend_span
 
-Span = tuple[dt.datetime, dt.datetime]
 Rule = Callable[[re.Match[str], dt.datetime], "Span | None"]
-DAY = dt.timedelta(1)
 EPOCH = dt.datetime(1826, 1, 1)
 RULES: list[tuple[re.Pattern[str], Rule]] = []
 LENGTHS = {"second": dt.timedelta(seconds=1), "minute": dt.timedelta(minutes=1), "hour": dt.timedelta(hours=1),
@@ -52,31 +51,6 @@ def _rule(pattern: str) -> Callable[[Rule], Rule]:
         return rule
 
     return add
-
-
-def _day(date: dt.date | dt.datetime, days: float = 1) -> Span:
-    start = dt.datetime(date.year, date.month, date.day)
-    return start, start + days * DAY
-
-
-def _months(date: dt.date, months: int = 1) -> Span:
-    first = dt.date(date.year, date.month, 1)
-    return _day(first)[0], _day(p.add_months(first, months))[0]
-
-
-def _week(date: dt.date | dt.datetime, weeks: int = 0) -> Span:
-    start = _day(date)[0] + (7 * weeks - date.weekday()) * DAY
-    return start, start + 7 * DAY
-
-
-def _weekend(now: dt.datetime, back: int) -> Span:
-    """Friday evening to Sunday night. back = 0: the latest that has begun; 1: the latest that is over; and so on."""
-    evening = dt.timedelta(hours=18)
-    friday = _week(now)[0] + 4 * DAY
-    friday -= 7 * DAY if now < friday + evening else 0 * DAY
-    over = now >= friday + 3 * DAY
-    friday -= 7 * max(0, back - 1 if over else back) * DAY
-    return friday + evening, friday + 3 * DAY
 
 
 @_rule(r"(?:between|from) (?P<a>.+?) (?:and|to|until|till) (?P<b>.+)|(?P<c>.+?) (?:to|until|till|through) (?P<d>.+)")
@@ -123,7 +97,7 @@ def _feast(match: re.Match[str], now: dt.datetime) -> Span | None:
     year = _years(match, now, lambda y: p.feast(name, y))
     if year is None:
         return None
-    return _day(p.feast(name, year - (int(match["n"]) - 1 if match["n"] else 0)))
+    return day_span(p.feast(name, year - (int(match["n"]) - 1 if match["n"] else 0)))
 
 
 @_rule(r"(?P<way>since|before|after|until) (?P<rest>.+)")
@@ -142,14 +116,14 @@ def _near(match: re.Match[str], now: dt.datetime) -> Span:
     if match["near"]:
         return now - dt.timedelta(minutes=15), now + dt.timedelta(minutes=1)
     if match["word"] == "tonight":
-        return _part(_day(now), "night")
-    return _day(now - (DAY if match["word"] == "yesterday" else 0 * DAY))
+        return _part(day_span(now), "night")
+    return day_span(now - (DAY if match["word"] == "yesterday" else 0 * DAY))
 
 
 @_rule(r"(?:a )?day before (?P<rest>.+)|(?:a )?day after (?P<next>.+)")
 def _beside(match: re.Match[str], now: dt.datetime) -> Span | None:
     span = _span(match["rest"] or match["next"], now)
-    return span and _day(span[0] - DAY if match["rest"] else span[1])
+    return span and day_span(span[0] - DAY if match["rest"] else span[1])
 
 
 def _part(day: Span, part: str) -> Span:
@@ -160,18 +134,18 @@ def _part(day: Span, part: str) -> Span:
 @_rule(r"(?:late |early )?(?:last|yesterday) night|night before(?P<before> last)?|evening before last")
 def _last_night(match: re.Match[str], now: dt.datetime) -> Span:
     back = 2 if "before" in match[0] else 1
-    return _part(_day(now - back * DAY), "night")
+    return _part(day_span(now - back * DAY), "night")
 
 
 @_rule(rf"(?P<early>early |late |earlier )?this (?P<part>{p.PART})|(?P<part2>{p.PART}) today")
 def _this_part(match: re.Match[str], now: dt.datetime) -> Span:
-    return _part(_day(now), match["part"] or match["part2"])
+    return _part(day_span(now), match["part"] or match["part2"])
 
 
 @_rule(rf"(?:around )?(?P<part>{p.PART})")
 def _bare_part(match: re.Match[str], now: dt.datetime) -> Span:
-    today = _part(_day(now), match["part"])
-    return today if today[0] <= now else _part(_day(now - DAY), match["part"])
+    today = _part(day_span(now), match["part"])
+    return today if today[0] <= now else _part(day_span(now - DAY), match["part"])
 
 
 @_rule(r"year|month|week|quarter")
@@ -187,7 +161,7 @@ def _some(match: re.Match[str], now: dt.datetime) -> Span | None:
 @_rule(rf"(?P<feast>{p.FEAST}) weekend")
 def _feast_weekend(match: re.Match[str], now: dt.datetime) -> Span | None:
     span = _span(match["feast"], now)
-    return span and _day(_weekend(span[0] + 3.5 * DAY, 0)[0] + DAY / 4, 3)
+    return span and day_span(weekend_span(span[0] + 3.5 * DAY, 0)[0] + DAY / 4, 3)
 
 
 @_rule(
@@ -200,7 +174,7 @@ def _part_of(match: re.Match[str], now: dt.datetime) -> Span | None:
     day = _span(text, now)
     if day is None or day[1] - day[0] > 1.5 * DAY:
         return None
-    span = _part(_day(day[0]), part)
+    span = _part(day_span(day[0]), part)
     if span[0] > now and text in p.WEEKDAYS:  # "Wednesday evening", said on a Wednesday at noon
         return span[0] - 7 * DAY, span[1] - 7 * DAY
     return span
@@ -217,7 +191,7 @@ def _clock(match: re.Match[str], now: dt.datetime) -> Span | None:
     hour, minute, known = time
     late = text in ("last night", "this evening", "this afternoon") or hour < 7
     hour += 12 if late and not known and text != "this morning" else 0
-    start = _day(day[0])[0] + dt.timedelta(hours=hour, minutes=minute)
+    start = day_span(day[0])[0] + dt.timedelta(hours=hour, minutes=minute)
     return start - DAY / 48, start + DAY / 48
 
 
@@ -238,28 +212,28 @@ def _ago(match: re.Match[str], now: dt.datetime) -> Span | None:
     far, near = int(most), int(least)
     if match["today"]:
         months = {"month": 1, "year": 12}.get(unit)
-        return _day(p.add_months(now.date(), -far * months) if months else now - far * LENGTHS.get(unit, DAY))
+        return day_span(p.add_months(now.date(), -far * months) if months else now - far * LENGTHS.get(unit, DAY))
     return _back(now, unit, far)[0], _back(now, unit, near)[1]
 
 
 def _back(now: dt.datetime, unit: str, n: int) -> Span:
     """The calendar unit that lies n units back; n = 0 is the current one."""
     if unit in ("day", "night", "evening", "morning"):
-        day = _day(now - n * DAY)
+        day = day_span(now - n * DAY)
         return day if unit == "day" else _part(day, unit)
     if unit in ("week", "fortnight"):
         weeks = n * (2 if unit == "fortnight" else 1)
-        return _week(now, -weeks)
+        return week_span(now, -weeks)
     if unit == "weekend":
-        return _weekend(now, n)
+        return weekend_span(now, n)
     if unit == "month":
-        return _months(p.add_months(now.date(), -n))
+        return months_span(p.add_months(now.date(), -n))
     if unit == "quarter":
         first = dt.date(now.year, (now.month - 1) // 3 * 3 + 1, 1)
-        return _months(p.add_months(first, -3 * n), 3)
+        return months_span(p.add_months(first, -3 * n), 3)
     years = 10 if unit == "decade" else 1
     first = dt.date(now.year // years * years - n * years, 1, 1)
-    return _months(first, 12 * years)
+    return months_span(first, 12 * years)
 
 
 @_rule(rf"(?:the )?(?:last|past) {AMOUNT} (?P<unit>{p.UNIT})s?|(?:last|past) (?P<half>half hour|half year)")
@@ -271,10 +245,10 @@ def _lately(match: re.Match[str], now: dt.datetime) -> Span | None:
     if unit in ("second", "minute", "hour"):
         return now - number * LENGTHS[unit], end
     if unit == "weekend":
-        return _weekend(now, int(number))[0], end
+        return weekend_span(now, int(number))[0], end
     months = {"month": 1, "quarter": 3, "year": 12, "decade": 120}.get(unit)
     start = p.add_months(now.date(), -int(number * months)) if months else now - number * LENGTHS.get(unit, DAY)
-    return _day(start)[0], end
+    return day_span(start)[0], end
 
 
 @_rule(rf"(?P<which>last|this past|past|previous|this|current|earlier this) (?P<unit>{p.UNIT})(?P<or> or so)?"
@@ -295,14 +269,14 @@ def _weekday(match: re.Match[str], now: dt.datetime) -> Span | None:
     weekday = p.WEEKDAYS[match["day"] or match["day2"]]
     if match["number"]:
         days = (now - n * DAY for n in range(3000))
-        return next((_day(d) for d in days if d.weekday() == weekday and d.day == int(match["number"])), None)
+        return next((day_span(d) for d in days if d.weekday() == weekday and d.day == int(match["number"])), None)
     back = (now.weekday() - weekday) % 7
     if match["last"] == " last week":
-        return _day(_week(now, -1)[0] + weekday * DAY)
+        return day_span(week_span(now, -1)[0] + weekday * DAY)
     strictly_before = bool(match["which"] and match["which"] != "this ") or bool(match["last"]) or bool(match["n"])
     back += 7 if strictly_before and back == 0 else 0
     back += 7 if match["last"] == " before last" else 7 * (int(match["n"]) - 1) if match["n"] else 0
-    return _day(now - back * DAY)
+    return day_span(now - back * DAY)
 
 
 @_rule(rf"(?P<last>last |this past |this )?(?P<month>{p.MONTH})(?: {YEAR})?")
@@ -312,7 +286,7 @@ def _month(match: re.Match[str], now: dt.datetime) -> Span | None:
     if year is None:
         return None
     current = (year, month) == (now.year, now.month)
-    return _months(dt.date(year - (current and match["last"] in ("last ", "this past ")), month, 1))
+    return months_span(dt.date(year - (current and match["last"] in ("last ", "this past ")), month, 1))
 
 
 @_rule(rf"(?P<last>last |this past |this |past )?(?P<season>{p.SEASON})(?: {YEAR})?"
@@ -322,11 +296,11 @@ def _season(match: re.Match[str], now: dt.datetime) -> Span | None:
     year = _years(match, now, lambda y: dt.date(y, first, 1))
     if year is None:
         return None
-    span = _months(dt.date(year, first, 1), 3)
+    span = months_span(dt.date(year, first, 1), 3)
     back = int(match["n"]) - 1 if match["n"] else 0
     if (match["last"] == "last " or match["n"]) and span[1] > now:
         back += 1  # "last summer", said in summer
-    return _months(dt.date(year - back, first, 1), 3) if back else span
+    return months_span(dt.date(year - back, first, 1), 3) if back else span
 
 
 DECADES = ["twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties"]
@@ -336,13 +310,13 @@ DECADES = ["twenties", "thirties", "forties", "fifties", "sixties", "seventies",
        rf"|turn of (?:the )?millennium|(?P<word>{'|'.join(DECADES)})")  # fmt: skip
 def _year(match: re.Match[str], now: dt.datetime) -> Span | None:
     if "millennium" in match[0]:
-        return _months(dt.date(1999, 7, 1), 12)
+        return months_span(dt.date(1999, 7, 1), 12)
     decade = match["decade"] or (str(20 + 10 * DECADES.index(match["word"])) if match["word"] else None)
     if decade:
         first = int(decade) if len(decade) == 4 else 1900 + int(decade) + (100 if 2000 + int(decade) <= now.year else 0)
-        return _months(dt.date(first, 1, 1), 120)
+        return months_span(dt.date(first, 1, 1), 120)
     year = int(match["year"] or match["century"] + match["short"])
-    return _months(dt.date(year, 1, 1), 12) if 1826 <= year <= 9998 else None
+    return months_span(dt.date(year, 1, 1), 12) if 1826 <= year <= 9998 else None
 
 
 @_rule(r"(?P<part>early|late|mid|beginning|start|1th half|1th months|1th days|2th half|middle|end|back end|final weeks?"
@@ -364,7 +338,7 @@ def _portion(match: re.Match[str], now: dt.datetime) -> Span | None:
     elif part.startswith(("late", "end", "back", "final", "last")):
         first, last = 0.66, 1
     start = span[0] + first * length
-    return _day(start)[0], span[1] if last == 1 else _day(span[0] + last * length)[1]
+    return day_span(start)[0], span[1] if last == 1 else day_span(span[0] + last * length)[1]
 
 
 @_rule(rf"(?P<n>\d+)th (?P<unit>week|weekend|day|{p.WEEKDAY}) (?:of|in) (?P<rest>.+)|last (?P<unit2>week|weekend|day|"
@@ -374,7 +348,7 @@ def _nth(match: re.Match[str], now: dt.datetime) -> Span | None:
         span = _span(text, now)
         if span is None or span[1] - span[0] > 3 * DAY:
             return None
-        return _week(span[0]) if match["week"] else _weekend(span[0] + 3 * DAY / 4, 0)
+        return week_span(span[0]) if match["week"] else weekend_span(span[0] + 3 * DAY / 4, 0)
     span, unit = _span(match["rest"] or match["rest2"], now), match["unit"] or match["unit2"]
     if span is None:
         return None
@@ -388,7 +362,7 @@ def _nth(match: re.Match[str], now: dt.datetime) -> Span | None:
     if n > len(days):
         return None
     day = days[n - 1 if n else -1]
-    return _day(day, 2 if unit == "weekend" else 1)
+    return day_span(day, 2 if unit == "weekend" else 1)
 
 
 @_rule(r"(?P<day>\d{1,2})th(?: of (?P<rest>last month|this month|the month))?")
@@ -398,7 +372,7 @@ def _of_month(match: re.Match[str], now: dt.datetime) -> Span | None:
         first = p.add_months(now.date().replace(day=1), -back)
         day = p.date(first.year, first.month, int(match["day"]))
         if day and day <= now.date():
-            return _day(day)
+            return day_span(day)
     return None
 
 
@@ -412,7 +386,7 @@ def _date(match: re.Match[str], now: dt.datetime) -> Span | None:
     else:  # the latest year that has this day, so that February 29 is found
         days = (p.date(now.year - n, month, number) for n in range(9))
         day = next((d for d in days if d and d <= now.date()), None)
-    return _day(day) if day else None
+    return day_span(day) if day else None
 
 
 def _written(text: str, now: dt.datetime) -> Span | None:
@@ -428,5 +402,9 @@ def _written(text: str, now: dt.datetime) -> Span | None:
     if data.date_obj is None:
         return None
     if data.period == "month":
-        return _months(data.date_obj.date())
-    return _months(data.date_obj.date().replace(month=1, day=1), 12) if data.period == "year" else _day(data.date_obj)
+        return months_span(data.date_obj.date())
+    return (
+        months_span(data.date_obj.date().replace(month=1, day=1), 12)
+        if data.period == "year"
+        else day_span(data.date_obj)
+    )
