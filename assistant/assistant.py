@@ -29,6 +29,7 @@ from . import metrics
 from .command import ASKING, ENDED, SUBMITTED, Busy, Command, CommandError, Commands, KeyReused, command
 from .config import Settings
 from .execution.artifacts import StoredArtifact
+from .execution.bell import Bell
 from .execution.errand import FINISHED, AnswerError, ErrandState, Event
 from .execution.executor import Executor
 from .execution.home import identity
@@ -72,7 +73,7 @@ class Assistant:
         self._given = planner
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._sessions: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._changed: dict[str, asyncio.Event] = {}
+        self._bell = Bell()
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="planner")
         self._cleaner: asyncio.Task[None] | None = None
         self.ready = False
@@ -212,33 +213,31 @@ class Assistant:
     async def rest(self, id: str, seconds: float) -> Command:
         """The command once it is finished or asks something, or as it stands after `seconds`."""
         end = time.monotonic() + seconds
-        while True:
-            row = await self._row_of(id)
-            left = end - time.monotonic()
-            if left <= 0 or row["status"] in (*ENDED, *ASKING):
-                break
-            if row["status"] == SUBMITTED and not await self._unsubmitted(row):
-                await self.executor.wait(row["id"], left)
-                break
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, 2.0)):
-                    await self._event(id).wait()
+        with self._bell.listen(id) as listener:
+            while True:
+                row = await self._row_of(id)
+                left = end - time.monotonic()
+                if left <= 0 or row["status"] in (*ENDED, *ASKING):
+                    break
+                if row["status"] == SUBMITTED and not await self._unsubmitted(row):
+                    await self.executor.wait(row["id"], left)
+                    break
+                await listener.wait(min(left, 2.0))
         return await self.get(id)
 
     async def events(self, id: str, after: int = 0) -> AsyncIterator[Event]:
         """What happened to a command after event `after`, and what happens until it is finished."""
-        row = await self._row_of(id)
-        while row["status"] != SUBMITTED or await self._unsubmitted(row):
-            over = row["status"] in ENDED
-            for event in await self._db(self.executor.store.events, row["id"], after):
-                after = event.id
-                yield event
-            if over:
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVENT_PAUSE):
-                    await self._event(id).wait()
+        with self._bell.listen(id) as listener:
             row = await self._row_of(id)
+            while row["status"] != SUBMITTED or await self._unsubmitted(row):
+                over = row["status"] in ENDED
+                for event in await self._db(self.executor.store.events, row["id"], after):
+                    after = event.id
+                    yield event
+                if over:
+                    return
+                await listener.wait(EVENT_PAUSE)
+                row = await self._row_of(id)
         async for event in self.executor.events(row["id"], after):
             yield event
 
@@ -314,12 +313,12 @@ class Assistant:
             log.exception("command %s", row["id"])
             await self._fail(row["id"], 500, "Internal error", f"something went wrong ({type(error).__name__})")
         finally:
-            self._tell(row["id"])
+            self._bell.ring(row["id"])
 
     async def _submit(self, id: str) -> None:
         """Give the plan to the executor. The row says so before, so that a crash in between is made good."""
         await self._understanding.submit(await self._db(self.commands.get, id))
-        self._tell(id)
+        self._bell.ring(id)
 
     async def _watch(self, id: str) -> None:
         state = await self.executor.wait(id, 3600.0)
@@ -336,15 +335,8 @@ class Assistant:
 
     async def _update(self, id: str, *events: tuple[str, dict[str, Any]], **values: Any) -> bool:
         changed = await self._db(lambda: self.commands.update(id, *events, **values))
-        self._tell(id)
+        self._bell.ring(id)
         return bool(changed)
-
-    def _event(self, id: str) -> asyncio.Event:
-        return self._changed.setdefault(id, asyncio.Event())
-
-    def _tell(self, id: str) -> None:
-        if (event := self._changed.pop(id, None)) is not None:
-            event.set()
 
     async def _row_of(self, id: str) -> dict[str, Any]:
         """The row of a command; of an answer spoken as a command, that of the command which it answered."""

@@ -29,6 +29,7 @@ from assistant.plugin.signature import Type
 
 from . import answers
 from .attachments import Attachments
+from .bell import Bell
 from .channels.routes import Routes
 from .contacts import AddressBook
 from .effects import Dispatcher
@@ -39,7 +40,7 @@ from .plugins import Grants
 from .private import private_file
 from .reminders import Reminders, ReminderState
 from .reply import reply
-from .run import ErrandRun, Services
+from .run import POLL_S, ErrandRun, Services
 from .state import errand_state
 from .store import Store, database_url
 
@@ -49,6 +50,7 @@ T = TypeVar("T")
 APPLICATION_VERSION = "errands-1"
 RECOVERIES = 100  # an errand that takes the service down with it is given up after so many starts
 REMIND_S = 1.0
+REMINDERS = "reminders"  # what is rung when one is raised
 FORGET_QUESTION_S = 7 * 86400.0
 _current: Executor | None = None
 
@@ -62,7 +64,7 @@ class Executor:
         self.zone = ZoneInfo(settings.timezone) if settings.timezone else local_zone()
         self._retry_s = retry_s
         self._runs: dict[str, ErrandRun] = {}
-        self._waiters: set[asyncio.Event] = set()
+        self._bell = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
         self._reminded = False  # whether what a crash left in the journal was delivered
@@ -103,7 +105,7 @@ class Executor:
         )
         self._services = Services(
             self.store, self._dispatcher, self.registry, self.sandbox, Grants(self.settings, self.zone, self._owner()),
-            self._db, self._tell, self._changed, self._finish,
+            self._db, self._tell, self._bell.listen, self._finish,
         )  # fmt: skip
 
     async def aclose(self) -> None:
@@ -167,7 +169,7 @@ class Executor:
             "plan": request.plan.to_json(), "approve": request.approve, "missing": request.missing,
             "question": request.question, "previous": earlier[0] if earlier else None,
         }  # fmt: skip
-        if await self._tell(self.store.add_errand, row, [s.tool for s in request.plan.steps]):
+        if await self._tell(request.id, self.store.add_errand, row, [s.tool for s in request.plan.steps]):
             await self._begin(request.id)
         return await self.state(request.id)
 
@@ -181,26 +183,27 @@ class Executor:
     async def wait(self, id: str, seconds: float = 30.0) -> ErrandState:
         """The state once the errand is finished or asks something, or after `seconds`."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            run = self._runs.get(id)
-            if (run is None or run.asking) and await self._db(self.store.resting, id):
-                state = await self.state(id)
-                if state.question or state.status in FINISHED:
-                    return state
-            await self._changed(min(left, 2.0))
+        with self._bell.listen(id) as listener:
+            while (left := end - time.monotonic()) > 0:
+                run = self._runs.get(id)
+                if (run is None or run.asking) and await self._db(self.store.resting, id):
+                    state = await self.state(id)
+                    if state.question or state.status in FINISHED:
+                        return state
+                await listener.wait(min(left, POLL_S))
         return await self.state(id)
 
     async def events(self, id: str, after: int = 0) -> AsyncIterator[Event]:
         """What happened after event `after`, and what happens until the errand is finished."""
-        await self.state(id)
-        while True:
-            over = (await self.state(id)).status in FINISHED and id not in self._runs
-            for event in await self._db(self.store.events, id, after):
-                after = event.id
-                yield event
-            if over:
-                return
-            await self._changed(2.0)
+        with self._bell.listen(id) as listener:
+            while True:
+                over = (await self.state(id)).status in FINISHED and id not in self._runs
+                for event in await self._db(self.store.events, id, after):
+                    after = event.id
+                    yield event
+                if over:
+                    return
+                await listener.wait(POLL_S)
 
     async def answer(self, id: str, *, confirm: bool | None = None, choice: int | None = None,
                      text: str | None = None) -> ErrandState:  # fmt: skip
@@ -211,14 +214,14 @@ class Executor:
             raise AnswerError("nothing is asked about this errand")
         question = open_[0]
         given = answers.understand(question["kind"], question["choices"], confirm=confirm, choice=choice, text=text)
-        if not await self._tell(self.store.answer, question["id"], id, given):
+        if not await self._tell(id, self.store.answer, question["id"], id, given):
             raise AnswerError("the question was answered already")
         return await self.state(id)
 
     async def cancel(self, id: str) -> ErrandState:
         """Cancel an errand; one that is finished stays as it is. Raises UnknownErrand."""
         await self.state(id)
-        if await self._tell(self.store.set_status, id, "cancelled"):
+        if await self._tell(id, self.store.set_status, id, "cancelled"):
             run = self._runs.get(id)
             if run is not None:
                 run.cancel()
@@ -237,7 +240,7 @@ class Executor:
 
     async def purge(self, before: dt.datetime) -> int:
         """Forget errands that finished before a time, their files and copies; how many errands."""
-        ids = await self._tell(self.store.purge, before.timestamp())
+        ids = await self._db(self.store.purge, before.timestamp())
         if ids:
             await DBOS.delete_workflows_async(ids)
         await self._db(self._attachments.purge, await self._db(self.store.kept_files))
@@ -275,8 +278,8 @@ class Executor:
         assert row is not None
         state = errand_state({**row, "status": status}, await self._db(self.store.full, id))
         text = reply(state, dt.datetime.now(self.zone), self._reduced())
-        if not await self._tell(self.store.set_status, id, status, text):
-            await self._tell(self.store.set_reply, id, text)
+        if not await self._tell(id, self.store.set_status, id, status, text):
+            await self._tell(id, self.store.set_reply, id, text)
 
     def _reduced(self) -> bool:
         return bool(self.sandbox.state().mode == "reduced")
@@ -301,8 +304,9 @@ class Executor:
         for reminder in await self._db(self.reminders.due, now):
             # Planned first: after a crash in between it is raised again, but can be delivered only once.
             await self._db(self._dispatcher.plan_reminder, reminder.errand, reminder.step, reminder.text)
-            if await self._tell(self.reminders.raise_, reminder, now):
+            if await self._tell(reminder.errand, self.reminders.raise_, reminder, now):
                 raised.append(reminder)
+                self._bell.ring(REMINDERS)
         if raised or not self._reminded:
             await self._dispatcher.deliver_reminders(self._id)
             self._reminded = True
@@ -310,12 +314,13 @@ class Executor:
 
     async def raised(self, since: dt.datetime) -> AsyncIterator[ReminderState]:
         """The reminders that were raised after a moment, and then each as it is raised; ends with `aclose`."""
-        while self._started:
-            for reminder in await self._db(self.reminders.raised_after, since):
-                assert reminder.raised is not None
-                since = reminder.raised
-                yield reminder
-            await self._changed(5.0)
+        with self._bell.listen(REMINDERS) as listener:
+            while self._started:
+                for reminder in await self._db(self.reminders.raised_after, since):
+                    assert reminder.raised is not None
+                    since = reminder.raised
+                    yield reminder
+                await listener.wait(5.0)
 
     async def _clean(self) -> None:
         """Once a day: forget old errands, and cancel those whose question nobody answered for a week."""
@@ -331,24 +336,11 @@ class Executor:
     async def _db(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*args))
 
-    async def _tell(self, function: Callable[..., T], *args: Any) -> T:
-        """A change that others may wait for."""
+    async def _tell(self, about: str, function: Callable[..., T], *args: Any) -> T:
+        """A change to an errand that others may wait for."""
         result = await self._db(function, *args)
-        for waiter in self._waiters:
-            waiter.set()
+        self._bell.ring(about)
         return result
-
-    async def _changed(self, seconds: float) -> None:
-        """Wait until something is told, or for `seconds`."""
-        waiter = asyncio.Event()
-        self._waiters.add(waiter)
-        try:
-            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await waiter.wait()
-        finally:
-            self._waiters.discard(waiter)
 
     async def run_errand(self, id: str) -> str:
         """The body of the workflow."""
@@ -361,8 +353,7 @@ class Executor:
             return "failed"
         finally:
             del self._runs[id]
-            for waiter in self._waiters:
-                waiter.set()
+            self._bell.ring(id)
 
     async def run_step(self, id: str, n: int) -> str:
         """The body of a step of the workflow."""

@@ -23,7 +23,7 @@ async def find_people(words: str, book: AddressBook, ask: Ask, said: tuple[str, 
 
     addresses: whether a literal e-mail address or number counts; it must stand in `said`, if that is known.
     """
-    heard = said
+    heard, asked = said, set[str]()
     while True:
         address = literal(words) if addresses else None
         if address is not None:
@@ -44,6 +44,7 @@ async def find_people(words: str, book: AddressBook, ask: Ask, said: tuple[str, 
         else:
             missing = "" if book.people else " There are no contacts yet."
             answer = await ask(key, "missing", f"I know nobody called {quote(words)}.{missing} Who is meant?", [])
-        if answer["text"].casefold() == words.casefold():
-            raise Refused(f"I know nobody called {quote(words)}")
+        asked.add(words.casefold())
+        if answer["text"].casefold() in asked:  # its question is answered already, and led here
+            raise Refused(f"I know nobody called {quote(answer['text'])}")
         words, heard = answer["text"], (*heard, answer["text"]) if heard else ()

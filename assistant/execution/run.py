@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from assistant.plugin.types import DATACLASSES
 from assistant.plugin.values import ValueTypeError, decode_dataclass
 
 from . import answers
+from .bell import Listener
 from .effects import WISHES, Declined, Dispatcher, Failed, JournalError, Refused, StepCall
 from .errand import FINISHED, AnswerError
 from .plugins import Grants, NotApproved
@@ -34,7 +36,8 @@ Run = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Services:
-    """What an errand works with. db(function, …): run it in a thread; tell: the same, then wake those who wait."""
+    """What an errand works with. db(function, …): run it in a thread; tell(id, function, …): the same, then wake those
+    who wait for the errand; listen(id): hear that."""
 
     store: Store
     dispatcher: Dispatcher
@@ -43,7 +46,7 @@ class Services:
     grants: Grants
     db: Run
     tell: Run
-    changed: Callable[[float], Awaitable[None]]
+    listen: Callable[[str], AbstractContextManager[Listener]]
     finish: Callable[[str, str], Awaitable[None]]
 
 
@@ -165,7 +168,7 @@ class ErrandRun:
             if time.monotonic() - last[0] >= 0.2:
                 last[0] = time.monotonic()
                 told = {"id": n, "fraction": round(fraction, 3), "text": text[:200]}
-                task = asyncio.ensure_future(self._s.tell(self._s.store.add_event, self.id, "progress", told))
+                task = asyncio.ensure_future(self._s.tell(self.id, self._s.store.add_event, self.id, "progress", told))
                 self._work.add(task)
                 task.add_done_callback(self._work.discard)
 
@@ -204,10 +207,11 @@ class ErrandRun:
         async with self._asking:
             self.asking = True
             try:
-                answer = await self._s.tell(self._s.store.ask, self.id, key, status, kind, text, choices)
-                while answer is None:
-                    await self._s.changed(POLL_S)
-                    answer = await self._s.db(self._s.store.answered, self.id, key)
+                with self._s.listen(self.id) as listener:
+                    answer = await self._s.tell(self.id, self._s.store.ask, self.id, key, status, kind, text, choices)
+                    while answer is None:
+                        await listener.wait(POLL_S)
+                        answer = await self._s.db(self._s.store.answered, self.id, key)
                 return dict(answer)
             finally:
                 self.asking = False
@@ -238,7 +242,7 @@ class ErrandRun:
             lacking = self._lacking()
             if lacking is None:
                 check(self._plan, self._s.registry, previous=await self._previous_types(), said=said or None)
-                await self._s.tell(self._s.store.set_plan, self.id, self._plan.to_json(), said)
+                await self._s.tell(self.id, self._s.store.set_plan, self.id, self._plan.to_json(), said)
                 self._row["said"] = said
 
     def _lacking(self) -> tuple[int, str] | None:
@@ -262,7 +266,7 @@ class ErrandRun:
         return lambda reference: found[reference.previous, reference.step]
 
     async def _mark(self, n: int, status: str, **values: Any) -> str:
-        await self._s.tell(lambda: self._s.store.set_step(self.id, n, status=status, **values))
+        await self._s.tell(self.id, lambda: self._s.store.set_step(self.id, n, status=status, **values))
         return status
 
     async def _stoppable(self, work: Any) -> Any:

@@ -122,6 +122,17 @@ async def test_nobody(executor, folder):
     assert state.status == "failed" and len(kit.mails(folder)) == 1
 
 
+async def test_answers_in_a_circle_end(executor, folder):
+    """Neither name is known, and each answer leads back to a question that was answered: that is the end."""
+    state = await carry_out(executor, ("messages.send", {"to": ["Xqzw"], "text": "hi"}), approve=True)
+    for name in ("Wqzx", "Xqzw"):
+        assert state.question.kind == "missing"
+        await executor.answer(state.id, text=name)
+        state = await executor.wait(state.id)
+    assert state.status == "failed" and "I know nobody called “Xqzw”" in state.reply
+    assert not kit.mails(folder)
+
+
 async def test_group(executor, folder):
     state = await carry_out(executor, ("messages.send", {"to": ["the team"], "text": "hi"}))
     assert "Ben Miller (ben@example.org, outbox) and Ben Baker" in state.question.text
