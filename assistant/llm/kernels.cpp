@@ -1,8 +1,7 @@
-// CPU kernels that XLA calls: linear layers over int8 and bfloat16 weights, and attention over the key/value cache.
+// CPU kernels that XLA calls: linear layers over packed weights, and attention over the key/value cache.
 //
-// Built with -march=native on the machine that runs it, so one source serves AVX-512 (VNNI), AVX2 and plain x86 or Arm:
-// `Lanes` is a compiler vector type, and only the int8 inner product has an intrinsic version. Weights are [out, in], so
-// every output is an inner product over contiguous memory, which at batch 1 is as fast as memory delivers.
+// Built with -march=native on the machine that runs it, so one source serves AVX-512 (VNNI, BF16), AVX2 and plain x86 or
+// Arm: `Lanes` is a compiler vector type, and only the products of narrow weights have versions with intrinsics.
 
 #include <algorithm>
 #include <atomic>
@@ -11,8 +10,9 @@
 #include <cstring>
 #include <memory>
 #include <thread>
+#include <type_traits>
 #include <vector>
-#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -59,164 +59,200 @@ static void parallel(ffi::ThreadPool& pool, int64_t items, int64_t chunk, Work w
     if (spins > 1000) std::this_thread::yield();
 }
 
-// Rows of a weight matrix per chunk, so that a chunk is worth handing to another thread.
-static int64_t rows_per_chunk(int64_t rows, int64_t row_work, int64_t threads) {
-  const int64_t worth = std::max<int64_t>(1, (128 * 1024) / std::max<int64_t>(1, row_work));
-  const int64_t fair = (rows + threads * 4 - 1) / (threads * 4);
-  return (std::min(std::max(worth, fair), rows) + 3) / 4 * 4;
-}
+// --------------------------------------------------------------------------------------------------- linear layers
+// Weights are packed in panels of 64 outputs. Within a panel the inputs come in steps of one 32-bit word per output:
+// four int8, two bfloat16 or one float32. So a register holds a step of 16 outputs, no sum is taken across a register,
+// memory is read in one stream, and a block of 64 steps (16 kB) stays in the L1 cache while all tokens use it. Every
+// output is summed in the same order however many tokens there are: a batch never changes what a sequence gets.
 
-// Splits rows [begin, end) times m tokens into blocks whose weights and activations fit the L2 and L1 caches.
-template <typename Work>
-static void blocks(int64_t begin, int64_t end, int64_t m, Work work) {
-  for (int64_t r = begin; r < end; r += 64)
-    for (int64_t t = 0; t < m; t += 32) work(r, std::min(end, r + 64), t, std::min(m, t + 32));
-}
+constexpr int64_t kPanel = 64, kBlock = 64;
+#if defined(__AVX512F__)
+constexpr int kTile = 6;  // tokens at once: 24 accumulators, and room for the operands
+#else
+constexpr int kTile = 1;
+#endif
 
-// ---------------------------------------------------------------------------------------------------- int8 weights
-// Weights are stored as uint8 (w + 128) with one scale per output; activations are quantised to int8 in groups of 256
-// inputs. The offset is taken out in integers: every group starts from -128 * (sum of the activations of each lane).
-
-constexpr int64_t kGroup = 256, kStep = 64;
-
-struct Activations {
-  int64_t tokens, inputs, groups;
-  std::vector<int8_t> values;    // [tokens, inputs]
-  std::vector<float> scales;     // [tokens, groups]
-  std::vector<int32_t> offsets;  // [tokens, groups, 16]
+// What the kernel reads: x as [tokens, steps * kWords], and for int8 a scale and an offset per token and block.
+template <class Kind>
+struct Inputs {
+  int64_t tokens, steps, blocks;
+  typename Kind::Input* values;
+  float* scales;
+  int32_t* offsets;
 };
 
-static void quantise(const float* x, Activations& a, int64_t t) {
-  for (int64_t g = 0; g < a.groups; ++g) {
-    const int64_t begin = g * kGroup, end = std::min(begin + kGroup, a.inputs);
-    const float* in = x + t * a.inputs;
-    float largest = 0;
-#pragma GCC ivdep
-    for (int64_t i = begin; i < end; ++i) largest = std::max(largest, std::fabs(in[i]));
-    const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-    a.scales[t * a.groups + g] = largest / 127.0f;
-    int8_t* out = a.values.data() + t * a.inputs;
-    for (int64_t i = begin; i < end; ++i) out[i] = static_cast<int8_t>(std::nearbyintf(in[i] * inverse));
-    int32_t* offset = a.offsets.data() + (t * a.groups + g) * kLanes;
-    std::fill(offset, offset + kLanes, 0);
-    for (int64_t i = begin; i < end; i += kStep)
-      for (int64_t lane = 0; lane < kLanes; ++lane)
-        for (int64_t j = 0; j < 4; ++j) offset[lane] -= 128 * out[i + lane * 4 + j];
-  }
-}
+struct Float32 {
+  using Sum = Lanes;
+  using Input = float;
+  static constexpr int kInputs = 1, kWords = 1;  // inputs of a step, and words of prepared x that hold them
+  static constexpr bool kPrepared = false;       // x is read as it is
+  static Sum add(Sum sum, IntLanes w, const float* x) { return sum + reinterpret_cast<Lanes>(w) * x[0]; }
+};
 
-// out[t, r] for R rows of weights and T tokens.
-template <int R, int T>
-static inline void dot_int8(const uint8_t* w, const float* scale, const Activations& a, int64_t token, float* out,
-                            int64_t out_stride) {
-  const int64_t k = a.inputs;
-  Lanes total[R][T] = {};
-  for (int64_t g = 0; g < a.groups; ++g) {
-    const int64_t end = std::min((g + 1) * kGroup, k);
-#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
-    __m512i dot[R][T];
-    for (int t = 0; t < T; ++t)
-      for (int r = 0; r < R; ++r)
-        dot[r][t] = _mm512_loadu_si512(a.offsets.data() + ((token + t) * a.groups + g) * kLanes);
-    for (int64_t i = g * kGroup; i < end; i += kStep) {
-      __m512i row[R];
-      for (int r = 0; r < R; ++r) row[r] = _mm512_loadu_si512(w + r * k + i);
-      for (int t = 0; t < T; ++t) {
-        const __m512i x = _mm512_loadu_si512(a.values.data() + (token + t) * k + i);
-        for (int r = 0; r < R; ++r) dot[r][t] = _mm512_dpbusd_epi32(dot[r][t], row[r], x);
-      }
-    }
-    for (int t = 0; t < T; ++t) {
-      const Lanes s = broadcast(a.scales[(token + t) * a.groups + g]);
-      for (int r = 0; r < R; ++r) total[r][t] += reinterpret_cast<Lanes>(_mm512_cvtepi32_ps(dot[r][t])) * s;
-    }
+#if defined(__AVX512BF16__)
+struct BFloat16 {  // exact products of bfloat16 numbers, summed in float32
+  using Sum = Lanes;
+  using Input = int32_t;
+  static constexpr int kInputs = 2, kWords = 1;
+  static constexpr bool kPrepared = true;
+  static Sum add(Sum sum, IntLanes w, const int32_t* x) {
+    return reinterpret_cast<Sum>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), reinterpret_cast<__m512bh>(w),
+                                                  reinterpret_cast<__m512bh>(_mm512_set1_epi32(*x))));
+  }
+  static void prepare(const float* x, int64_t k, int32_t* values, float*, int32_t*) {  // rounds to nearest even
+    const uint32_t* bits = reinterpret_cast<const uint32_t*>(x);
+    uint16_t* out = reinterpret_cast<uint16_t*>(values);
+    for (int64_t i = 0; i < k; ++i) out[i] = static_cast<uint16_t>((bits[i] + 0x7FFF + (bits[i] >> 16 & 1)) >> 16);
+  }
+};
 #else
-    for (int t = 0; t < T; ++t)
-      for (int r = 0; r < R; ++r) {
-        const uint8_t* row = w + r * k;
-        const int8_t* x = a.values.data() + (token + t) * k;
-        int32_t dot = 0;
-        for (int64_t i = g * kGroup; i < end; ++i) dot += static_cast<int16_t>(row[i] - 128) * static_cast<int16_t>(x[i]);
-        total[r][t][0] += static_cast<float>(dot) * a.scales[(token + t) * a.groups + g];
-      }
+struct BFloat16 {  // widened, which costs a shift: a bfloat16 is the upper half of a float32
+  using Sum = Lanes;
+  using Input = float;
+  static constexpr int kInputs = 2, kWords = 2;
+  static constexpr bool kPrepared = false;
+  static Sum add(Sum sum, IntLanes w, const float* x) {
+    const Lanes first = reinterpret_cast<Lanes>(w << 16), second = reinterpret_cast<Lanes>(w & int32_t(0xFFFF0000));
+    return sum + first * x[0] + second * x[1];
+  }
+};
+#endif
+
+// Weights are uint8 (w + 128) with one scale per output; x is quantised to int8 with one scale per block. The offset is
+// taken out in integers: every block starts from -128 times the sum of its inputs.
+struct Int8 {
+  using Sum = IntLanes;
+  using Input = int32_t;
+  static constexpr int kInputs = 4, kWords = 1;
+  static constexpr bool kPrepared = true;
+  static Sum add(Sum sum, IntLanes w, const int32_t* x) {
+#if defined(__AVX512VNNI__)
+    return reinterpret_cast<Sum>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(w),
+                                                     _mm512_set1_epi32(*x)));
+#elif defined(__AVX2__)
+    const __m256i low = _mm256_set1_epi16(255), both = _mm256_set1_epi32(*x);  // vpmaddubsw would saturate
+    const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(both, 8), 8), odd = _mm256_srai_epi16(both, 8);
+    __m256i* out = reinterpret_cast<__m256i*>(&sum);
+    const __m256i* in = reinterpret_cast<const __m256i*>(&w);
+    for (int i = 0; i < 2; ++i) {
+      const __m256i first = _mm256_madd_epi16(_mm256_and_si256(in[i], low), even);
+      const __m256i second = _mm256_madd_epi16(_mm256_srli_epi16(in[i], 8), odd);
+      out[i] = _mm256_add_epi32(out[i], _mm256_add_epi32(first, second));
+    }
+    return sum;
+#else
+    const int8_t* byte = reinterpret_cast<const int8_t*>(x);
+    for (int i = 0; i < 4; ++i) sum += ((w >> (8 * i)) & 255) * int32_t{byte[i]};
+    return sum;
 #endif
   }
-  for (int t = 0; t < T; ++t)
-    for (int r = 0; r < R; ++r) out[t * out_stride + r] = sum(total[r][t]) * scale[r];
-}
-
-static ffi::Error LinearInt8(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::Buffer<ffi::U8> weights,
-                             ffi::Buffer<ffi::F32> scales, ffi::ResultBuffer<ffi::F32> y) {
-  const int64_t m = x.dimensions()[0], k = x.dimensions()[1], n = weights.dimensions()[0];
-  if (k % kStep) return ffi::Error::InvalidArgument("the inputs of an int8 layer must be a multiple of 64");
-  static thread_local Activations scratch;
-  Activations& a = scratch;
-  a.tokens = m, a.inputs = k, a.groups = (k + kGroup - 1) / kGroup;
-  a.values.resize(m * k), a.scales.resize(m * a.groups), a.offsets.resize(m * a.groups * kLanes);
-  const float* in = x.typed_data();
-  parallel(pool, m, 16, [in, &a](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) quantise(in, a, t);
-  });
-  const uint8_t* w = weights.typed_data();
-  const float* scale = scales.typed_data();
-  float* out = y->typed_data();
-  const int64_t chunk = rows_per_chunk(n, k * (m + 1) / 2, pool.num_threads());
-  parallel(pool, n, chunk, [=, &a](int64_t begin, int64_t end) {
-    blocks(begin, end, m, [=, &a](int64_t r, int64_t row_end, int64_t block, int64_t last) {
-      for (; r + 4 <= row_end; r += 4) {
-        int64_t t = block;
-        for (; t + 2 <= last; t += 2) dot_int8<4, 2>(w + r * k, scale + r, a, t, out + t * n + r, n);
-        if (t < last) dot_int8<4, 1>(w + r * k, scale + r, a, t, out + t * n + r, n);
+  static void prepare(const float* x, int64_t k, int32_t* values, float* scales, int32_t* offsets) {
+    int8_t* out = reinterpret_cast<int8_t*>(values);
+    for (int64_t begin = 0; begin < k; begin += kBlock * kInputs) {
+      const int64_t end = std::min(begin + kBlock * kInputs, k);
+      float largest = 0;
+      for (int64_t i = begin; i < end; ++i) largest = std::max(largest, std::fabs(x[i]));
+      const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+      int32_t total = 0;
+      for (int64_t i = begin; i < end; ++i) {
+        const int32_t value = static_cast<int32_t>(std::nearbyintf(x[i] * inverse));
+        out[i] = static_cast<int8_t>(value);
+        total += value;
       }
-      for (; r < row_end; ++r)
-        for (int64_t t = block; t < last; ++t) dot_int8<1, 1>(w + r * k, scale + r, a, t, out + t * n + r, n);
-    });
-  });
-  return ffi::Error::Success();
-}
-
-// ------------------------------------------------------------------------------------------------ bfloat16 weights
-// The arithmetic is float32: a bfloat16 is the upper half of a float32, so widening costs a shift.
-
-static inline Lanes load(const uint16_t* p) {
-  typedef uint16_t Shorts __attribute__((vector_size(32), aligned(2)));
-  const Shorts narrow = *reinterpret_cast<const Shorts*>(p);
-  return reinterpret_cast<Lanes>(__builtin_convertvector(narrow, IntLanes) << 16);
-}
-
-template <int R, int T, typename W>
-static inline void dot_wide(const W* w, const float* x, int64_t k, float* out, int64_t out_stride) {
-  Lanes total[R][T] = {};
-  for (int64_t i = 0; i < k; i += kLanes) {
-    Lanes row[R];
-    for (int r = 0; r < R; ++r) row[r] = load(w + r * k + i);
-    for (int t = 0; t < T; ++t) {
-      const Lanes in = load(x + t * k + i);
-      for (int r = 0; r < R; ++r) total[r][t] += row[r] * in;
+      *scales++ = largest / 127.0f, *offsets++ = -128 * total;
     }
   }
+};
+
+// totals[T, 64] += the products of T tokens with one block of a panel.
+template <class Kind, int T>
+static void multiply_block(const int32_t* w, const Inputs<Kind>& x, int64_t token, int64_t block, float* totals) {
+  constexpr bool integers = std::is_same_v<typename Kind::Sum, IntLanes>;
+  const int64_t first = block * kBlock, steps = std::min(kBlock, x.steps - first), stride = x.steps * Kind::kWords;
+  const typename Kind::Input* in = x.values + token * stride + first * Kind::kWords;
+  typename Kind::Sum sums[T][4];
   for (int t = 0; t < T; ++t)
-    for (int r = 0; r < R; ++r) out[t * out_stride + r] = sum(total[r][t]);
+    for (int j = 0; j < 4; ++j)
+      if constexpr (integers)
+        sums[t][j] = x.offsets[(token + t) * x.blocks + block] - IntLanes{};
+      else
+        sums[t][j] = load(totals + t * kPanel + j * kLanes);
+  for (int64_t s = 0; s < steps; ++s, w += kPanel, in += Kind::kWords) {
+    IntLanes row[4];
+    for (int j = 0; j < 4; ++j) row[j] = *reinterpret_cast<const IntLanes*>(w + j * kLanes);
+    for (int t = 0; t < T; ++t)
+      for (int j = 0; j < 4; ++j) sums[t][j] = Kind::add(sums[t][j], row[j], in + t * stride);
+  }
+  for (int t = 0; t < T; ++t)
+    for (int j = 0; j < 4; ++j) {
+      float* total = totals + t * kPanel + j * kLanes;
+      if constexpr (integers)
+        store(total, load(total) + __builtin_convertvector(sums[t][j], Lanes) * x.scales[(token + t) * x.blocks + block]);
+      else
+        store(total, sums[t][j]);
+    }
 }
 
-static ffi::Error LinearBf16(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::Buffer<ffi::BF16> weights,
-                             ffi::ResultBuffer<ffi::F32> y) {
-  const int64_t m = x.dimensions()[0], k = x.dimensions()[1], n = weights.dimensions()[0];
-  if (k % kLanes) return ffi::Error::InvalidArgument("the inputs of a bfloat16 layer must be a multiple of 16");
+template <class Kind, int T = kTile>
+static void multiply_tokens(int64_t count, const int32_t* w, const Inputs<Kind>& x, int64_t token, int64_t block,
+                            float* totals) {
+  if constexpr (T > 1)
+    if (count < T) return multiply_tokens<Kind, T - 1>(count, w, x, token, block, totals);
+  multiply_block<Kind, T>(w, x, token, block, totals);
+}
+
+// totals[tokens, 64] = x times one panel.
+template <class Kind>
+static void multiply_panel(const int32_t* w, const Inputs<Kind>& x, float* totals) {
+  std::fill_n(totals, x.tokens * kPanel, 0.0f);
+  const int64_t tiles = (x.tokens + kTile - 1) / kTile;
+  for (int64_t block = 0; block < x.blocks; ++block)
+    for (int64_t tile = 0, t = 0; tile < tiles; ++tile) {
+      const int64_t count = (x.tokens - t + tiles - tile - 1) / (tiles - tile);  // tiles of nearly the same size
+      multiply_tokens(count, w + block * kBlock * kPanel, x, t, block, totals + t * kPanel);
+      t += count;
+    }
+}
+
+// y[m, n] = x[m, k] times the packed weights, times scales[n] where there are some.
+template <class Kind>
+static ffi::Error Linear(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::AnyBuffer weights,
+                         ffi::Buffer<ffi::F32> scales, ffi::ResultBuffer<ffi::F32> y) {
+  const int64_t m = x.dimensions()[0], k = x.dimensions()[1], n = y->dimensions()[1], steps = k / Kind::kInputs;
+  if (k % Kind::kInputs) return ffi::Error::InvalidArgument("the inputs of a layer do not fill whole steps");
+  static thread_local std::vector<typename Kind::Input> values;
+  static thread_local std::vector<int32_t> offsets;
+  static thread_local std::vector<float> factors;
+  Inputs<Kind> inputs{m, steps, (steps + kBlock - 1) / kBlock, nullptr, nullptr, nullptr};
   const float* in = x.typed_data();
-  const uint16_t* w = reinterpret_cast<const uint16_t*>(weights.untyped_data());
-  float* out = y->typed_data();
-  const int64_t chunk = rows_per_chunk(n, k * (m + 1), pool.num_threads());
-  parallel(pool, n, chunk, [=](int64_t begin, int64_t end) {
-    blocks(begin, end, m, [=](int64_t r, int64_t row_end, int64_t block, int64_t last) {
-      for (; r + 4 <= row_end; r += 4) {
-        int64_t t = block;
-        for (; t + 4 <= last; t += 4) dot_wide<4, 4>(w + r * k, in + t * k, k, out + t * n + r, n);
-        for (; t < last; ++t) dot_wide<4, 1>(w + r * k, in + t * k, k, out + t * n + r, n);
-      }
-      for (; r < row_end; ++r)
-        for (int64_t t = block; t < last; ++t) dot_wide<1, 1>(w + r * k, in + t * k, k, out + t * n + r, n);
+  if constexpr (Kind::kPrepared) {
+    values.resize(m * steps * Kind::kWords), offsets.resize(m * inputs.blocks), factors.resize(m * inputs.blocks);
+    inputs.values = values.data(), inputs.scales = factors.data(), inputs.offsets = offsets.data();
+    parallel(pool, m, std::max<int64_t>(16, m / 8), [=](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t)
+        Kind::prepare(in + t * k, k, inputs.values + t * steps * Kind::kWords, inputs.scales + t * inputs.blocks,
+                      inputs.offsets + t * inputs.blocks);
     });
+  } else {
+    inputs.values = const_cast<float*>(in);
+  }
+  const int32_t* w = static_cast<const int32_t*>(weights.untyped_data());
+  const float* scale = scales.element_count() ? scales.typed_data() : nullptr;
+  float* out = y->typed_data();
+  const int64_t panels = (n + kPanel - 1) / kPanel, size = steps * kPanel;
+  const int64_t worth = 256 * 1024 / (size * (m + 1) / 2) + 1, fair = panels / (pool.num_threads() * 4) + 1;
+  parallel(pool, panels, std::max(worth, fair), [=](int64_t begin, int64_t end) {
+    static thread_local std::vector<float> totals;
+    if (static_cast<int64_t>(totals.size()) < m * kPanel) totals.resize(m * kPanel);
+    for (int64_t p = begin; p < end; ++p) {
+      multiply_panel(w + p * size, inputs, totals.data());
+      const int64_t used = std::min(kPanel, n - p * kPanel);
+      for (int64_t t = 0; t < m; ++t)
+        for (int64_t r = 0; r < used; ++r) {
+          const float total = totals[t * kPanel + r];
+          out[t * n + p * kPanel + r] = scale ? total * scale[p * kPanel + r] : total;
+        }
+    }
   });
   return ffi::Error::Success();
 }
@@ -339,13 +375,14 @@ static ffi::Error Attend(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buf
   return ffi::Error::Success();
 }
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(linear_int8, LinearInt8,
-                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::U8>>().Arg<ffi::Buffer<ffi::F32>>()
-                                  .Ret<ffi::Buffer<ffi::F32>>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(linear_bf16, LinearBf16,
-                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::BF16>>().Ret<ffi::Buffer<ffi::F32>>());
+#define LINEAR(name, Kind)                                                                              \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, Linear<Kind>,                                                     \
+                                ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ffi::Buffer<ffi::F32>>()    \
+                                    .Arg<ffi::AnyBuffer>().Arg<ffi::Buffer<ffi::F32>>()                 \
+                                    .Ret<ffi::Buffer<ffi::F32>>())
+LINEAR(linear_float32, Float32);
+LINEAR(linear_bfloat16, BFloat16);
+LINEAR(linear_int8, Int8);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(attend, Attend,
                               ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ffi::Buffer<ffi::F32>>()
                                   .Arg<ffi::Buffer<ffi::F32>>().Arg<ffi::Buffer<ffi::F32>>()

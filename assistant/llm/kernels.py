@@ -61,7 +61,7 @@ def available() -> bool:
         return False
     try:
         library = ctypes.CDLL(str(build()))
-        for name in ("linear_int8", "linear_bf16", "attend"):
+        for name in ("linear_float32", "linear_bfloat16", "linear_int8", "attend"):
             jax.ffi.register_ffi_target(f"assistant_{name}", jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
     except (OSError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", None) or error
@@ -70,10 +70,11 @@ def available() -> bool:
     return True
 
 
-def build(folder: Path | None = None, flags: tuple[str, ...] = _FLAGS) -> Path:
-    """Compile `kernels.cpp` unless this source was already built for this processor, and return the library."""
-    source = _SOURCE.read_bytes()
-    key = hashlib.sha256(b"\0".join([source, " ".join(flags).encode(), _processor(), jax.__version__.encode()]))
+def build(folder: Path | None = None, flags: tuple[str, ...] = _FLAGS, source: Path = _SOURCE) -> Path:
+    """Compile `source` unless it was already built for this processor, and return the library."""
+    key = hashlib.sha256(
+        b"\0".join([source.read_bytes(), " ".join(flags).encode(), processor(), jax.__version__.encode()])
+    )
     folder = folder or cache_folder()
     target = folder / f"kernels-{key.hexdigest()[:24]}.so"
     if target.exists():
@@ -83,13 +84,13 @@ def build(folder: Path | None = None, flags: tuple[str, ...] = _FLAGS) -> Path:
         raise FileNotFoundError("no C++ compiler (install g++ for faster inference on this CPU)")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         out = Path(scratch) / target.name
-        command = [compiler, *flags, "-I", jax.ffi.include_dir(), str(_SOURCE), "-o", str(out)]
+        command = [compiler, *flags, "-I", jax.ffi.include_dir(), str(source), "-o", str(out)]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
         out.replace(target)  # atomic: two processes may build at the same time
     return target
 
 
-def _processor() -> bytes:
+def processor() -> bytes:
     """What the processor can do: a library built with -march=native must not travel to another one."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -99,16 +100,15 @@ def _processor() -> bytes:
         return f"{platform.machine()} {platform.processor()}".encode()
 
 
-def linear_int8(x: Array, weights: Array, scales: Array) -> Array:
-    """`x[M, K]` float32, `weights[N, K]` uint8 (offset 128), `scales[N]` → `[M, N]` float32; K a multiple of 64."""
-    out = jax.ShapeDtypeStruct((x.shape[0], weights.shape[0]), jnp.float32)
-    return jax.ffi.ffi_call("assistant_linear_int8", out)(x, weights, scales)
+def linear(kind: str, x: Array, weights: Array, scales: Array | None, outputs: int) -> Array:
+    """`x[M, K]` float32 times packed weights (see `packed.Packed`) of `outputs` columns → `[M, outputs]` float32.
 
-
-def linear_bf16(x: Array, weights: Array) -> Array:
-    """`x[M, K]` float32, `weights[N, K]` bfloat16 → `[M, N]` float32, computed in float32; K a multiple of 16."""
-    out = jax.ShapeDtypeStruct((x.shape[0], weights.shape[0]), jnp.float32)
-    return jax.ffi.ffi_call("assistant_linear_bf16", out)(x, weights)
+    `kind` is float32 (products in float32), bfloat16 (x is rounded to bfloat16 where the processor multiplies that) or
+    int8 (x is quantised in groups of 256 inputs; `scales[outputs]`). Sums are float32.
+    """
+    out = jax.ShapeDtypeStruct((x.shape[0], outputs), jnp.float32)
+    given = jnp.zeros(0, jnp.float32) if scales is None else scales
+    return jax.ffi.ffi_call(f"assistant_linear_{kind}", out)(x, weights, given)
 
 
 def attend(

@@ -53,8 +53,8 @@ def load(path_or_hub_id: str | Path, *, mesh: Mesh | None = None, dtype: Any = N
     """Open a checkpoint folder, or download a hub id such as `Qwen/Qwen3-0.6B`.
 
     `dtype` is "float32", "bfloat16" or "int8" (weights only, a scale per output); by default float32 on CPU and
-    bfloat16 elsewhere. On one CPU device, bfloat16 and int8 go through the project's kernels; where these cannot be
-    built, float32 is used. Raises `UnsupportedModel`, `BadCheckpoint` or `FileNotFoundError` with what is wrong.
+    bfloat16 elsewhere. On one CPU device the weights go through the project's kernels; where these cannot be built,
+    XLA serves float32. Raises `UnsupportedModel`, `BadCheckpoint` or `FileNotFoundError` with what is wrong.
     """
     folder = weights.find(path_or_hub_id)
     config = ModelConfig.load(folder)
@@ -62,7 +62,7 @@ def load(path_or_hub_id: str | Path, *, mesh: Mesh | None = None, dtype: Any = N
     kind = jnp.dtype(dtype).name if dtype is not None else "float32" if cpu else "bfloat16"
     if kind not in ("float32", "bfloat16", "int8"):
         raise ValueError(f"dtype is {dtype}; it must be float32, bfloat16 or int8")
-    packed = kind != "float32" and mesh is None and kernels.available()
+    packed = mesh is None and kernels.available()
     if kind == "int8" and not packed:
         _log.warning("int8 weights need the CPU kernels and a single CPU device; serving without quantisation")
     wide = jnp.float32 if kind == "float32" or (cpu and mesh is None) else jnp.bfloat16

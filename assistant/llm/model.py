@@ -17,7 +17,7 @@ from jax import Array
 
 from . import attention
 from .config import ModelConfig
-from .packed import multiply, rows
+from .packed import multiply
 
 Params = dict[str, Any]
 Attend = Callable[[int, Array, Array, Array], Array]
@@ -101,7 +101,7 @@ def forward(params: Params, config: ModelConfig, tokens: Array, positions: Array
 
     Batch and time are one axis except in `attend`: XLA differentiates two-dimensional products several times faster.
     """
-    x = rows(params["embed"], tokens.reshape(-1))  # [B * T, hidden]
+    x = params["embed"][tokens.reshape(-1)]  # [B * T, hidden]
     if config.embed_scale != 1.0:
         x = x * jnp.asarray(config.embed_scale, x.dtype)
     ropes = {config.layer_rope(i) for i in range(config.num_layers)}

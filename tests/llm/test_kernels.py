@@ -14,30 +14,45 @@ import pytest
 from assistant.llm import Engine, ModelConfig, Request, kernels, load, model
 from assistant.llm.attention import cached_attention, causal_mask
 from assistant.llm.cache import allocate, attend_rows
-from assistant.llm.packed import Packed, multiply, pack, rows
+from assistant.llm.packed import Packed, matrix, multiply, pack
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="no C++ compiler or no CPU")
 rng = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("shape", [(1, 64, 5), (1, 1024, 96), (3, 320, 64), (7, 576, 130), (70, 256, 67)])
+SHAPES = [(1, 64, 5), (1, 1024, 96), (2, 36, 128), (3, 320, 64), (7, 576, 130), (70, 260, 67)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_int8_product_is_close_to_the_exact_one(shape):
     m, k, n = shape
     x, w = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(n, k)).astype(np.float32)
-    scales = np.abs(w).max(axis=1) / 127
-    values = (np.rint(w / scales[:, None]) + 128).astype(np.uint8)
-    exact = x @ ((values.astype(np.float32) - 128) * scales[:, None]).T
-    error = np.abs(np.asarray(multiply(jnp.asarray(x), Packed(jnp.asarray(values), jnp.asarray(scales)))) - exact)
+    packed = matrix(w, "int8")
+    exact = x @ np.asarray(packed[jnp.arange(n)]).T
+    error = np.abs(np.asarray(multiply(jnp.asarray(x), packed)) - exact)
     assert error.max() < 0.04 * np.abs(exact).max() and error.mean() < 0.015 * np.abs(exact).mean()  # 8-bit activations
+    assert np.abs(np.asarray(packed[jnp.arange(n)]) - w).max() <= np.abs(w).max() / 254 + 1e-6
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 5), (1, 1024, 96), (5, 48, 33), (70, 256, 67)])
-def test_bfloat16_product_is_computed_in_float32(shape):
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_wide_products_are_summed_in_float32(shape, kind):
     m, k, n = shape
-    x = rng.normal(size=(m, k)).astype(np.float32)
-    w = jnp.asarray(rng.normal(size=(n, k)), jnp.bfloat16)
-    exact = x.astype(np.float64) @ np.asarray(w.astype(jnp.float32), np.float64).T
-    assert np.abs(np.asarray(multiply(jnp.asarray(x), Packed(w))) - exact).max() < 1e-4
+    x = np.asarray(jnp.asarray(rng.normal(size=(m, k)), kind).astype(jnp.float32))
+    w = np.asarray(jnp.asarray(rng.normal(size=(n, k)), kind).astype(jnp.float32))
+    packed = matrix(w, kind)
+    assert packed.kind == kind and np.array_equal(packed[jnp.arange(n)], w)
+    exact = x.astype(np.float64) @ w.astype(np.float64).T
+    assert np.abs(np.asarray(multiply(jnp.asarray(x), packed)) - exact).max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+def test_a_token_gets_the_same_result_in_every_batch(kind):
+    packed = matrix(rng.normal(size=(100, 320)), kind)
+    x = jnp.asarray(rng.normal(size=(40, 320)), jnp.float32)
+    whole = np.asarray(multiply(x, packed))
+    for size in (1, 5, 13):
+        assert np.array_equal(multiply(x[:size], packed), whole[:size])
 
 
 @pytest.mark.parametrize(("window", "softcap"), [(None, None), (5, None), (None, 3.0), (7, 2.0)])
@@ -65,10 +80,10 @@ def test_attention_over_long_sequences():
     attend, _ = attend_rows(allocate(config, 1, 256), config, jnp.array([0]), start, count, 200, kernel=True)
     at = jnp.arange(200)[None]
     wanted = cached_attention(q, k.swapaxes(1, 2), v.swapaxes(1, 2), causal_mask(at, at), config.scale)
-    assert np.allclose(attend(0, q, k, v), wanted, atol=1e-5)
+    assert np.allclose(attend(0, q, k, v), wanted, atol=5e-5)  # scores reach 100, where float32 has 8e-6
 
 
-@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
+@pytest.mark.parametrize("kind", ["int8", "bfloat16", "float32"])
 def test_packed_models_answer_like_the_wide_one(kind):
     config = ModelConfig("qwen2", 300, 128, 192, 3, 4, 2, 32, tied=True, qkv_bias=True)
     wide = model.init(config, jax.random.key(0))
@@ -85,7 +100,7 @@ def test_packed_models_answer_like_the_wide_one(kind):
 
     exact, got = run(wide), run(packed)
     assert np.abs(got - exact).max() < 0.06 * np.abs(exact).max()
-    assert np.allclose(rows(packed["embed"], tokens), wide["embed"][tokens], atol=5e-4)
+    assert np.allclose(packed["embed"][tokens[0]], wide["embed"][tokens[0]], atol=5e-4)
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
@@ -102,12 +117,11 @@ CHECK = """
 import ctypes, sys, jax, jax.numpy as jnp, numpy as np
 library = ctypes.CDLL(sys.argv[1])
 jax.ffi.register_ffi_target("assistant_linear_int8", jax.ffi.pycapsule(library.linear_int8), platform="cpu")
-from assistant.llm import kernels
+from assistant.llm.packed import matrix, multiply
 rng = np.random.default_rng(1)
 x = rng.integers(-127, 128, (3, 320)).astype(np.float32); x[:, ::64] = 127
-w = rng.integers(0, 256, (9, 320)).astype(np.uint8)
-got = np.asarray(kernels.linear_int8(jnp.asarray(x), jnp.asarray(w), jnp.ones(9)))
-assert np.array_equal(got, x @ (w.astype(np.float32) - 128).T), "integers must be exact"
+w = rng.integers(-127, 128, (9, 320)).astype(np.float32); w[:, 0] = 127
+assert np.array_equal(multiply(jnp.asarray(x), matrix(w, "int8")), x @ w.T), "integers must be exact"
 """
 
 
