@@ -7,16 +7,18 @@ short sequences break it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 from assistant.planning.spelling import spell
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
 from .errands import KINDS, Domain, Template, builtin, held_out, training_domains, words
 from .packs import Encoder, Pack, Shape
-from .sentences import Example, Sentence, Unfillable, fill, finish, join, noisy
+from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finish, join, noisy
 
 BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
 INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
@@ -55,6 +57,8 @@ class Curriculum:
         self.domains = [_training_part(d.spelled()) for d in training_domains()]
         self.extra = extra or []
         self.random_words = sorted({w.lower() for k in KINDS for v in words(k) for w in re.findall(r"[^\W\d_]+", v)})
+        known = Counter(w for d in self.domains for w in signature_words(d))
+        self.common_words = {w for w, domains in known.items() if domains > 8} | set(NUMBERS) | set(TENS.values())
 
     def packs(self, step: int, invented: int) -> list[tuple[Shape, list[Pack]]]:
         """The packs of a training step by shape: one of built-in tools and `invented` of other tools."""
@@ -95,16 +99,27 @@ class Curriculum:
                 sources = [copying(rng, self.random_words)]
                 tools = sources[0].tools
             else:
-                sources = [disguise(d, rng, meaningless=0.1 if step > 400 else 0.0) for d in self._some_domains(rng)]
+                sources = [self._unfamiliar(d, rng) for d in self._some_domains(rng)]
                 if self.extra and rng.random() < 0.6:
                     sources = [rng.choice(self.extra), *sources[:1]]
                 tools = {n: s for d in sources for n, s in d.tools.items()}
                 if rng.random() < 0.2:
                     tools |= dict(rng.sample(sorted(self.builtin.tools.items()), 2))
                 tools = dict(rng.sample(sorted(tools.items()), len(tools)))
+                if rng.random() < 0.3 and len(tools) > 2:
+                    tools.popitem()  # its sentences are near misses now
             pack = self.encoder.pack(tools, self._examples(sources, tools, stage, rng), INVENTED)
             if pack is not None and pack.examples:
                 return pack
+
+    def _unfamiliar(self, domain: Domain, rng: Random) -> Domain:
+        """The domain as a model that knows it by heart would not recognise it."""
+        reword = rng.random() < 0.5
+        if reword:
+            words = sorted(signature_words(domain) - self.common_words)
+            chosen = [w for w in words if rng.random() < rng.choice([0.4, 0.7, 1.0])]
+            domain = reworded(domain, dict(zip(chosen, rng.sample(self.random_words, len(chosen)), strict=True)))
+        return disguise(domain, rng, meaningless=0.15, undescribed=0.0 if reword else 0.15)
 
     def _some_domains(self, rng: Random) -> list[Domain]:
         return rng.sample(self.domains, rng.choice([1, 1, 2, 2]))
@@ -117,10 +132,13 @@ class Curriculum:
         served = [templates for templates in served if templates]
         short = [[t for t in s if len(t.plan) == 1 and not t.before] or s for s in served]
         away = [d for d in self.domains if not (d.tools.keys() & tools.keys()) and d.name not in OVERLAPPING]
+        near = [t for d in sources for t in d.templates if len(t.plan) == 1 and not _uses(t) & tools.keys()]
         artificial = sources[0].name == "copying"
         while True:
             if not artificial and rng.random() < 0.06 * (1 - stage.single):
-                sentence = self._refusal(rng.choice(away), rng)
+                sentence = self._refusal(rng.choice(away).templates, rng)
+            elif near and rng.random() < 0.08:
+                sentence = self._refusal(near, rng)
             else:
                 i = rng.randrange(len(served)) if rng.random() < 0.3 else 0
                 pool = short[i] if rng.random() < stage.single else served[i]
@@ -139,8 +157,8 @@ class Curriculum:
                 return join(sentence, fill(second, rng), rng)
         return sentence
 
-    def _refusal(self, domain: Domain, rng: Random) -> Sentence:
-        sentence = fill(rng.choice([t for t in domain.templates if not t.before]), rng)
+    def _refusal(self, templates: Sequence[Template], rng: Random) -> Sentence:
+        sentence = fill(rng.choice([t for t in templates if not t.before]), rng)
         return replace(sentence, plan=[], ask=None, category="refuse")
 
 
@@ -153,7 +171,62 @@ def _training_part(domain: Domain) -> Domain:
     return replace(domain, templates=tuple(t for t in domain.templates if not held_out(t.say)))
 
 
-def disguise(domain: Domain, rng: Random, meaningless: float = 0.0) -> Domain:
+WORD = re.compile(r"\{\w+(?::\w+)?\}|[$^]\d+(?:\.\w+)?|[^\W\d_]+")
+
+
+def signature_words(domain: Domain) -> set[str]:
+    """The lower-case words, of four letters or more, of its tools' names, descriptions, parameters and choices."""
+    texts = [t for s in domain.tools.values() for t in (s.name, s.description)]
+    for p in (p for s in domain.tools.values() for p in s.parameters):
+        texts += [p.name, p.description, *(p.type.item or p.type).choices]
+    return {w.lower() for t in texts for w in re.findall(r"[^\W\d_]{4,}", t)}
+
+
+def reworded(domain: Domain, words: Mapping[str, str]) -> Domain:
+    """The domain with words exchanged alike in signatures and sentences: "brew a lungo" becomes "lantern a fjord".
+
+    What links a sentence to a tool is then only what the signature says, so it must be read. The domain itself when
+    two names would become one.
+    """
+
+    def word(match: re.Match[str]) -> str:
+        old = match[0].lower()
+        new = words.get(old) or words.get(old + "s") or (words[old[:-1]] + "s" if old[:-1] in words else None)
+        if new is None or old[0] in "{$^":
+            return match[0]
+        return new.capitalize() if match[0][0].isupper() else new
+
+    def said(value: Any) -> Any:
+        if isinstance(value, list):
+            return [said(v) for v in value]
+        return type(value)(WORD.sub(word, value)) if isinstance(value, str) else value
+
+    def kind(t: Type) -> Type:
+        return replace(t, item=t.item and kind(t.item), choices=tuple(map(said, t.choices)))
+
+    def template(t: Template) -> Template:
+        plan = tuple((said(tool), {said(k): said(v) for k, v in args.items()}) for tool, args in t.plan)
+        slots = {k: tuple(map(said, v)) for k, v in t.slots.items()}
+        return replace(t, say=said(t.say), plan=plan, ask=t.ask and said(t.ask), slots=slots,
+                       before=t.before and template(t.before))  # fmt: skip
+
+    def parameter(p: Parameter) -> Parameter:
+        return replace(
+            p, name=said(p.name), type=kind(p.type), default=said(p.default), description=said(p.description)
+        )
+
+    tools = [
+        replace(s, name=said(s.name), description=said(s.description), parameters=tuple(map(parameter, s.parameters)))
+        for s in domain.tools.values()
+    ]
+    names = [[s.name for s in tools], *([p.name for p in s.parameters] for s in tools)]
+    names += [list(p.type.choices) for s in tools for p in s.parameters]
+    if any(len(set(group)) < len(group) for group in names):
+        return domain
+    return Domain(domain.name, {s.name: s for s in tools}, tuple(map(template, domain.templates)))
+
+
+def disguise(domain: Domain, rng: Random, meaningless: float = 0.0, undescribed: float = 0.15) -> Domain:
     """The domain with other styles of names, other orders of parameters and some descriptions left out."""
     names = {name: spell(_rename(name, rng, meaningless)) for name in domain.tools}
     if len(set(names.values())) < len(names):
@@ -163,7 +236,7 @@ def disguise(domain: Domain, rng: Random, meaningless: float = 0.0) -> Domain:
         parameters = list(spec.parameters)
         if rng.random() < 0.5:
             rng.shuffle(parameters)
-        if rng.random() < 0.15:
+        if rng.random() < undescribed:
             parameters = [replace(p, description="") for p in parameters]
         tools[names[name]] = replace(spec, name=names[name], parameters=tuple(parameters))
     templates = tuple(_renamed(t, names) for t in domain.templates)

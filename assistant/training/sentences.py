@@ -233,7 +233,7 @@ def noisy(sentence: Sentence, rng: Random) -> Sentence:
     protected = _protected(sentence)
     inner = {i for i in protected if i - 1 in protected}
     bare = rng.random() < 0.4  # recognisers write no punctuation
-    mishear = rng.choice([0, 0, 0, 0.1, 0.2]) if bare else 0
+    mishear = rng.choice([0, 0, 0.1, 0.2, 0.3]) if bare else 0
     slip = rng.choice([0, 0, 0, 0.03])
     filler = rng.choice([0, 0, 0.04, 0.1])
     out: list[Word] = []
