@@ -147,12 +147,15 @@ struct Int8 {
 #endif
   }
   static void prepare(const float* x, int64_t k, int32_t* values, float* scales, int32_t* offsets) {
+    const int32_t* bits = reinterpret_cast<const int32_t*>(x);
     int8_t* out = reinterpret_cast<int8_t*>(values);
     for (int64_t begin = 0; begin < k; begin += kBlock * kInputs) {
       const int64_t end = std::min(begin + kBlock * kInputs, k);
-      float largest = 0;
-      for (int64_t i = begin; i < end; ++i) largest = std::max(largest, std::fabs(x[i]));
-      const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+      int32_t most = 0;  // without their signs, floats are ordered like their bits; NaN is the largest, and stays
+      for (int64_t i = begin; i < end; ++i) most = std::max(most, bits[i] & 0x7FFFFFFF);
+      float largest;
+      std::memcpy(&largest, &most, sizeof largest);
+      const float inverse = most ? 127.0f / largest : 0.0f;
       int32_t total = 0;
       for (int64_t i = begin; i < end; ++i) {
         const int32_t value = static_cast<int32_t>(std::nearbyintf(x[i] * inverse));
