@@ -16,6 +16,7 @@ from typing import Any
 from assistant.planning.spelling import spell
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
+from .composing import composed
 from .errands import KINDS, Domain, Template, builtin, held_out, training_domains, words
 from .packs import Encoder, Pack, Shape
 from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finish, join, noisy
@@ -23,6 +24,7 @@ from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finis
 BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
 INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
 COPYING = Shape(prefix=48, rows=8, row=192, targets=1024)
+COMPOSED = 2500  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
 
@@ -53,7 +55,9 @@ class Curriculum:
     def __init__(self, encoder: Encoder, seed: int = 0, extra: list[Domain] | None = None):
         self.encoder = encoder
         self.seed = seed
-        self.builtin = _training_part(builtin().spelled())
+        ours = builtin()
+        composed_too = replace(ours, templates=ours.templates + composed(COMPOSED, seed))
+        self.builtin = _training_part(composed_too.spelled())
         self.domains = [_training_part(d.spelled()) for d in training_domains()]
         self.extra = extra or []
         self.random_words = sorted({w.lower() for k in KINDS for v in words(k) for w in re.findall(r"[^\W\d_]+", v)})

@@ -8,9 +8,10 @@ from random import Random
 
 import pytest
 
-from assistant.plugin.plan import is_span
+from assistant.plugin.plan import check, is_span
 from assistant.training import errands
-from assistant.training.errands import ERRANDS, HELD_OUT_DOMAINS, Template, builtin, domains, words
+from assistant.training.composing import composed
+from assistant.training.errands import ERRANDS, HELD_OUT_DOMAINS, Domain, Template, builtin, domains, words
 from assistant.training.sentences import Example, fill, finish, join, noisy, say_number
 
 
@@ -38,6 +39,19 @@ def test_every_template_quotes_its_sentence_under_noise(seed: int) -> None:
             said = [example.say, example.before.say if example.before else ""]
             for value in spoken(example, domain.tools):
                 assert any(is_span(value, text) for text in said), (template.say, example)
+
+
+def test_composed_errands_are_valid_plans_that_name_every_part() -> None:
+    tools, rng = builtin().tools, Random(4)
+    templates = composed(400, seed=4)
+    assert composed(400, seed=4) == templates
+    spelled = Domain("composed", tools, templates).spelled()
+    for template in spelled.templates:
+        example = finish(fill(template, rng))
+        check(example.plan, spelled.tools, said=[example.say])
+    used = {(tool, arg) for t in templates for tool, args in t.plan for arg in args}
+    media = ("photos.select", "photos.edit", "gif.create", "video.create", "collage.create", "messages.send")
+    assert {(t, p.name) for t in media for p in tools[t].parameters} <= used
 
 
 def test_joined_errands_keep_their_references() -> None:

@@ -1,0 +1,230 @@
+"""Errands over photos and messages put together from parts: which photos, what becomes of them, who gets it.
+
+The authored sentences say each part in many ways but cannot hold every combination; here the parts meet freely, so
+that the model learns to read each of them and to leave none out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Any
+
+from .errands import Template
+
+Steps = list[tuple[str, dict[str, Any]]]
+
+COUNTED = {
+    "newest": ["my {n} most recent", "the last {n}", "my latest {n}", "the {n} newest", "my last {n}", "{n} newest",
+               "the most recent {n}", "my {n} latest", "the newest {n}", "the past {n}", "{n} recent", "latest {n}"],
+    "oldest": ["my {n} oldest", "the oldest {n}", "the {n} earliest", "my first {n}", "the very first {n}"],
+    "random": ["{n} random", "any {n}", "{n} arbitrary", "a random {n}", "some random {n}"],
+}  # fmt: skip
+ONE = ["my last", "the latest", "my newest", "the most recent", "my most recent", "the newest"]
+NOUNS = ["photos", "pictures", "pics", "shots", "snaps", "images", "photographs"]
+FILTERS = {
+    "about": ["of {x}", "showing {x}", "with {x}", "of {x}", "of {x} in them", "with {x} in"],
+    "people": ["of {x}", "with {x}", "that {x} is in", "showing {x}", "of {x}"],
+    "place": ["from {x}", "taken in {x}", "in {x}", "I took in {x}", "shot in {x}", "from our trip to {x}"],
+    "taken": ["from {x}", "taken {x}", "I took {x}", "from {x}", "shot {x}", "of {x}"],
+    "album": ["from the album {x}", "in the {x} album", "from my {x} album", "out of album {x}", "in album {x}"],
+}
+KIND = {"about": "about", "people": "person", "place": "place", "taken": "time", "album": "album"}
+THINGS = {
+    "gif.create": ["gif", "GIF", "gif", "animated gif", "animation"],
+    "video.create": ["video", "slideshow", "movie", "film", "clip"],
+    "collage.create": ["collage", "photo collage", "photo grid", "grid"],
+}
+MAKE = [
+    "make a{w} {t} {o} {f} {s}", "create a{w} {t} {o} {f} {s}", "turn {s} into a{w} {t} {o}", "a{w} {t} {o} {f} {s}",
+    "build a{w} {t} {o} out of {s}", "take {s} and make a{w} {t} {o}", "{s} as a{w} {t} {o}", "put {s} in a{w} {t} {o}",
+    "I want a{w} {t} {o} {f} {s}", "use {s} for a{w} {t} {o}", "get {s} and turn them into a{w} {t} {o}",
+    "whip up a{w} {t} {o} {f} {s}", "do me a{w} {t} {o} {f} {s}", "can you make {s} into a{w} {t} {o}",
+]  # fmt: skip
+EFFECTS = {
+    "grayscale": ["black and white", "grayscale", "monochrome", "greyscale"], "sepia": ["sepia", "sepia toned"],
+    "brighten": ["brightened", "brighter"], "sharpen": ["sharpened", "sharper"], "blur": ["blurred", "blurry"],
+    "square": ["square", "cropped square"], "flip": ["mirrored", "flipped"],
+}  # fmt: skip
+SIZES = {"small": ["small", "little", "tiny"], "large": ["large", "big", "huge"]}
+SEND = ["{c} send {it} to {a}", "{c} share {it} with {a}", "{c} pass {it} on to {a}", "{c} get {it} to {a}",
+        "{s} for {a}", "{c} let {a} have {it}", "{c} forward {it} to {a}", "{c} show {it} to {a}",
+        "{s} to {a}"]  # fmt: skip
+BEFORE = ["send {a} {m}", "{a} should get {m}", "share {m} with {a}", "for {a}, {m}", "{a} wants {m}", "get {a} {m}"]
+VIA = {
+    "email": ["by email", "by mail", "via email", "in an email"], "sms": ["by text", "via sms", "as a text"],
+    "telegram": ["on telegram", "via Telegram"], "whatsapp": ["on WhatsApp", "via whatsapp"], "signal": ["on signal"],
+    "matrix": ["on matrix", "over Matrix"], "slack": ["on slack", "via Slack"],
+}  # fmt: skip
+VERBS = {"email": ["email", "mail"], "sms": ["text"], "slack": ["slack"], "whatsapp": ["whatsapp"]}
+SAYING = [
+    "saying {m}",
+    "and say {m}",
+    "with the message {m}",
+    "with the words {m}",
+    "and tell them {m}",
+    "and write {m}",
+]
+TELL = ["tell {a} {m}", "let {a} know {m}", "message {a} {m}", "write to {a} that {m}", "say to {a} {m}", "{a}: {m}",
+        "send {a} a message saying {m}", "tell {a} that {m}", "drop {a} a line, {m}", "{m}, tell {a}"]  # fmt: skip
+KEEP = ["{c} put them in the album {x}", "{c} add them to album {x}", "{c} save them to my {x} album",
+        "{c} file them under {x}", "{c} move them into the {x} album"]  # fmt: skip
+
+
+@dataclass
+class Composer:
+    """The parts of one sentence; every slot gets a name of its own."""
+
+    rng: Random
+    steps: Steps = field(default_factory=list)
+    names: Any = field(default_factory=count)
+
+    def pick(self, options: Sequence[str], **parts: str) -> str:
+        return self.rng.choice(options).format(**parts)
+
+    def chance(self, share: float) -> bool:
+        return self.rng.random() < share
+
+    def slot(self, kind: str) -> tuple[str, str]:
+        """(as it stands in the sentence, as it stands in the plan)."""
+        name = f"s{next(self.names)}"
+        return f"{{{name}:{kind}}}", f"{{{name}}}"
+
+    def add(self, tool: str, **args: Any) -> str:
+        self.steps.append((tool, args))
+        return f"${len(self.steps)}"
+
+    def listed(self, kind: str, most: int = 3) -> tuple[str, list[str]]:
+        """One to three of a kind, as people enumerate them."""
+        several = [self.slot(kind) for _ in range(self.rng.choice([1, 1, 2, 2, most]))]
+        said = [s for s, _ in several]
+        glue = self.rng.choice([" and ", " and ", ", ", " and also ", " plus "]) if len(said) == 2 else ", "
+        last = self.rng.choice([" and ", ", and ", " and ", ", "]) if len(said) > 2 else glue
+        return glue.join(said[:-1]) + (last if len(said) > 1 else "") + said[-1], [v for _, v in several]
+
+    def photos(self) -> tuple[str, str]:
+        """(which photos, reference to them)."""
+        args: dict[str, Any] = {}
+        noun, before = self.pick(NOUNS), self.pick(["my ", "the ", "all ", "", "all my "])
+        if self.chance(0.55):
+            said, value = self.slot("int")
+            order = self.rng.choice(["newest", "newest", "newest", "oldest", "random"])
+            before = self.pick(COUNTED[order], n=said) + " "
+            args |= {"count": value} | ({"order": order} if order != "newest" else {})
+        elif self.chance(0.12):
+            before, noun, args = self.pick(ONE) + " ", noun.removesuffix("s"), {"count": 1}
+        if self.chance(0.1):
+            before, args = before + self.pick(["favourite ", "favorite ", "starred "]), args | {"favorites": True}
+        elif self.chance(0.1):
+            noun = "screenshots" if args.get("count") != 1 else "screenshot"
+            args["kind"] = "screenshot"
+        chosen = self.rng.sample(sorted(FILTERS), self.rng.choice([0, 1, 1, 2, 3] if args else [1, 1, 2, 3]))
+        after = ""
+        for name in [n for n in chosen if not (n == "people" and "about" in chosen)]:
+            said, args[name] = self.listed("person") if name == "people" else self.slot(KIND[name])
+            after += " " + self.pick(FILTERS[name], x=said)
+        return f"{before}{noun}{after}", self.add("photos.select", **args)
+
+    def edited(self, said: str, photos: str) -> tuple[str, str]:
+        if not self.chance(0.2):
+            return said, photos
+        effect = self.rng.choice(sorted(EFFECTS))
+        how = self.pick(EFFECTS[effect])
+        return self.pick(["{s} in {h}", "{s}, {h},", "{h} {s}", "{s} made {h}"], s=said, h=how), self.add(
+            "photos.edit", photos=photos, effect=effect
+        )
+
+    def made(self) -> tuple[str, str]:
+        """(a request for a GIF, video or collage, reference to it)."""
+        said, photos = self.edited(*self.photos())
+        tool = self.rng.choice(["gif.create", "gif.create", "video.create", "collage.create"])
+        size, options = "", []
+        args: dict[str, Any] = {"photos": photos}
+        if tool == "collage.create" and self.chance(0.3):
+            columns, args["columns"] = self.slot("cols")
+            options.append(self.pick(["with {c} columns", "in {c} columns", "{c} columns wide"], c=columns))
+        elif tool != "collage.create" and self.chance(0.25):
+            seconds, args["seconds_per_photo"] = self.slot("seconds")
+            options.append(self.pick(["with {s} seconds per photo", "at {s} seconds each", "{s} seconds a picture"],
+                                     s=seconds))  # fmt: skip
+        if tool == "gif.create":
+            if self.chance(0.2):
+                args["size"] = self.rng.choice(sorted(SIZES))
+                size = " " + self.pick(SIZES[args["size"]])
+            if self.chance(0.1):
+                options.append(self.pick(["that plays once", "without looping", "that does not loop"]))
+                args["loop"] = False
+            elif self.chance(0.1):
+                options.append(self.pick(["that bounces", "going back and forth", "that runs forwards and backwards"]))
+                args["bounce"] = True
+        thing, of = self.pick(THINGS[tool]), self.pick(["of", "from", "with"])
+        return self.pick(MAKE, w=size, t=thing, o=" ".join(options), f=of, s=said), self.add(tool, **args)
+
+    def sent(self, say: str, files: list[str]) -> str:
+        """The request with who gets it, before or after."""
+        said, to = self.listed("name")
+        args: dict[str, Any] = {"to": to, "attachments": files}
+        it = "both" if len(files) > 1 else self.pick(["it", "that", "it"])
+        joined = f"{say} {self.pick(['and', 'then', 'and then', ','])}"
+        say = self.pick(SEND, s=say, c=joined, it=it, a=said) if self.chance(0.75) else self.pick(BEFORE, a=said, m=say)
+        if self.chance(0.25):
+            args["via"] = self.rng.choice(sorted(VIA))
+            say += " " + self.pick(VIA[args["via"]])
+        if self.chance(0.15):
+            text, args["text"] = self.slot("message")
+            say += " " + self.pick(SAYING, m=text)
+        self.add("messages.send", **args)
+        return say
+
+    def told(self) -> str:
+        said, to = self.listed("name")
+        text, value = self.slot("message")
+        args: dict[str, Any] = {"to": to, "text": value}
+        if self.chance(0.2):
+            args["via"] = self.rng.choice(sorted(VERBS))
+            say = f"{self.pick(VERBS[args['via']])} {said} {self.pick(['that', 'saying', ''])} {text}"
+        else:
+            say = self.pick(TELL, a=said, m=text)
+        self.add("messages.send", **args)
+        return say
+
+
+def compose(rng: Random) -> Template:
+    """One sentence and its plan."""
+    c = Composer(rng)
+    kind = rng.choices(["send", "make", "two", "photos", "keep", "tell"], [9, 4, 3, 3, 2, 3])[0]
+    if kind == "tell":
+        say = c.told()
+    elif kind == "photos":
+        verb = c.pick(["show me", "find", "get", "pull up", "look for", "I'd like to see", "give me", "open"])
+        say = f"{verb} {c.photos()[0]}"
+    elif kind == "keep":
+        said, photos = c.edited(*c.photos())
+        album, value = c.slot("album")
+        say = c.pick(KEEP, c=c.pick(["take {s} and", "{s},", "get {s} and"], s=said), x=album)
+        c.add("photos.add_to_album", photos=photos, album=value)
+    elif kind == "two":
+        first, a = c.made()
+        second, b = c.made()
+        say = f"{first} {c.pick(['and', ', and', 'and also', '. Also', 'plus'])} {second}"
+        say = c.sent(say, [a, b]) if c.chance(0.6) else say
+    else:
+        say, result = c.made() if c.chance(0.85) else c.edited(*c.photos())
+        say = c.sent(say, [result]) if kind == "send" else say
+    say = " ".join(say.split()).replace(" ,", ",").replace(" .", ".").replace(",,", ",")
+    return Template(_spoken(say, rng), tuple(c.steps), category="composed")
+
+
+def _spoken(say: str, rng: Random) -> str:
+    if rng.random() < 0.4:
+        return say
+    first = say if say.startswith("{") else say[0].upper() + say[1:]
+    return first + rng.choice([".", ".", "", "!", "?"])
+
+
+def composed(number: int, seed: int = 0) -> tuple[Template, ...]:
+    """Reproducible by seed."""
+    rng = Random(seed)
+    return tuple(compose(rng) for _ in range(number))
