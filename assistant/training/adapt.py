@@ -2,7 +2,8 @@
 
 An author's `examples` say how people ask for a tool, not what its arguments are. The planner itself labels them, with
 that one tool to choose from; numbers, choices and words of the user then become slots, so that an example yields many
-sentences. Most of what is trained on remains the original mixture, so that nothing is forgotten.
+sentences. Sentences in the words of the signature show every argument. Most of what is trained on remains the original
+mixture, so that nothing is forgotten.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from assistant.llm import Engine, ModelConfig, load
+from assistant.llm import Engine, Model, ModelConfig, load
 from assistant.llm.model import Params
 from assistant.llm.weights import load_params
 from assistant.planning.planner import Planner
 from assistant.planning.spelling import spell
-from assistant.plugin.plan import Plan, Reference
+from assistant.plugin.plan import Reference
 from assistant.plugin.signature import ToolSpec
 
 from .curriculum import STAGES, Curriculum
@@ -31,6 +33,8 @@ from .loop import RunSettings, Trainer
 from .packs import Encoder
 from .sentences import NUMBERS
 
+DESCRIBED = 6  # sentences in a signature's own words, of each tool
+KINDS_OF = {"int": "int", "float": "int", "Spoken": "spoken"}  # the slots that fill what is said of a type
 CARD = """
 
 ## Adapted
@@ -54,19 +58,19 @@ class Adapted:
     seconds: float
 
 
-def label(engine: Engine, tools: Mapping[str, ToolSpec]) -> list[Template]:
-    """The examples of all tools as templates; an example that the model cannot place is left out."""
+def label(planner: Planner, tool: ToolSpec) -> list[Template]:
+    """The tool's examples as templates; one that the model takes for something else is left out. An input that the
+    example does not say (a booking, made by another tool) is what the assistant is to ask for."""
     found = []
-    for tool in tools.values():
-        planner = Planner(engine, {tool.name: tool})
-        for example in tool.examples:
-            planned = planner.plan(example)
-            if len(planned.plan.steps) == 1 and not planned.gaps:
-                found.append(template(example, planned.plan, tool))
+    for example in tool.examples:
+        planned = planner.plan(example)
+        if len(planned.plan.steps) == 1 and len(planned.gaps) <= 1:
+            ask = planned.gaps[0][1] if planned.gaps else None
+            found.append(template(example, planned.plan.steps[0].args, tool, ask))
     return found
 
 
-def template(say: str, plan: Plan, tool: ToolSpec) -> Template:
+def template(say: str, values: Mapping[str, Any], tool: ToolSpec, ask: str | None = None) -> Template:
     """One labelled example with slots in place of what was said of its arguments."""
     slots: dict[str, tuple[str, ...]] = {}
     args: dict[str, Any] = {}
@@ -81,7 +85,7 @@ def template(say: str, plan: Plan, tool: ToolSpec) -> Template:
             slots[name] = tuple(spell(c) for c in choices)
         return f"{{{name}}}"
 
-    for name, value in plan.steps[0].args.items():
+    for name, value in values.items():
         type_ = tool.by_name[name].type
         element = type_.item or type_
         kind = "int" if element.name == "int" else "spoken"
@@ -91,7 +95,44 @@ def template(say: str, plan: Plan, tool: ToolSpec) -> Template:
             args[name] = [slot(f"{name}{i}", v, element.choices, kind) for i, v in enumerate(value)]
         else:
             args[name] = slot(name, value, element.choices, kind)
-    return Template(say, ((tool.name, args),), slots=slots, category="adapted")
+    return Template(say, ((tool.name, args),), ask=ask, slots=slots, category="adapted")
+
+
+def describe(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random) -> Template | None:
+    """A sentence in the signature's own words: "book tickets, count 3, day tomorrow". What the tool needs from another
+    one is asked of that one first; None when nothing makes it."""
+    say = _named(tool, rng)
+    args: dict[str, Any] = {}
+    plan: list[tuple[str, dict[str, Any]]] = []
+    for p in rng.sample(tool.parameters, len(tool.parameters)):
+        element = p.type.item or p.type
+        if not p.required and rng.random() < 0.5:
+            continue
+        if not element.is_value:
+            maker = next((t for t in tools if t.name != tool.name and p.type.takes(t.returns)), None)
+            first = describe(maker, [], rng) if maker and not plan else None
+            if first is None:
+                if p.required:
+                    return None
+                continue
+            plan, say = list(first.plan), f"{first.say} and {say}"
+            args[p.name] = "$1" if p.required or not p.type.item else ["$1"]
+        elif element.choices:
+            choice = rng.choice(element.choices)
+            say, args[p.name] = f"{say} {spell(choice)}", [choice] if p.type.item else choice
+        elif element.name in KINDS_OF:
+            slot = f"{tool.name.replace('.', '_')}_{p.name}"
+            value = f"{{{slot}}}"
+            say = f"{say} {rng.choice(['', spell(p.name) + ' '])}{{{slot}:{KINDS_OF[element.name]}}}"
+            args[p.name] = [value] if p.type.item else value
+        elif p.required:
+            return None
+    return Template(say, (*plan, (tool.name, args)), category="adapted")
+
+
+def _named(tool: ToolSpec, rng: Random) -> str:
+    sentence = re.split(r"[.;:]", tool.description)[0].strip()
+    return rng.choice([spell(tool.name), sentence[:1].lower() + sentence[1:]]) or spell(tool.name)
 
 
 def _sayings(value: Any) -> list[str]:
@@ -110,18 +151,12 @@ def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: i
     begun = time.monotonic()
     theirs = {n: t for n, t in tools.items() if t.third_party}
     model = load(checkpoint)
-    engine = Engine(model, slots=1, length=2048)
-    try:
-        templates = label(engine, theirs)
-    finally:
-        engine.close()
-    if not templates:
+    domains = _domains(model, theirs)
+    if not any(t.category == "adapted" for d in domains for t in d.templates):
         raise NothingToLearn(
-            "no installed plugin has usable examples; add @tool(examples=[…]) to its tools, "
-            "or install one (assistant tools lists them)"
+            "no installed plugin has tools that can be learned; install one (assistant tools lists them)"
         )
-    domain = Domain("installed", dict(theirs), tuple(templates)).spelled()
-    trainer, encoder = _trainer(checkpoint, model.config, domain, to, steps)
+    trainer, encoder = _trainer(checkpoint, model.config, domains, to, steps)
     heldout = HeldOut(encoder, trainer.config)
     before = heldout.measure(trainer.params)
     for n in range(steps):
@@ -131,10 +166,29 @@ def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: i
     after = heldout.measure(trainer.params)
     save_checkpoint(to, trainer.params, trainer.config, encoder.tokenizer)
     _describe(checkpoint, to, theirs, steps, before, after)
-    return Adapted(len(templates), before, after, time.monotonic() - begun)
+    return Adapted(sum(len(d.templates) for d in domains), before, after, time.monotonic() - begun)
 
 
-def _trainer(checkpoint: Path, config: ModelConfig, domain: Domain, to: Path, steps: int) -> tuple[Trainer, Encoder]:
+def _domains(model: Model, tools: Mapping[str, ToolSpec]) -> list[Domain]:
+    """A domain for every plugin: its examples, and sentences in the words of its signatures."""
+    rng = Random(0)
+    plugins: dict[str, dict[str, ToolSpec]] = {}
+    for tool in tools.values():
+        plugins.setdefault(tool.plugin, {})[tool.name] = tool
+    domains = []
+    with Engine(model, slots=1, length=2048) as engine:
+        for plugin, theirs in plugins.items():
+            found = [t for tool in theirs.values() for t in label(Planner(engine, {tool.name: tool}), tool)]
+            for _ in range(DESCRIBED):
+                found += [t for tool in theirs.values() if (t := describe(tool, theirs.values(), rng))]
+            if found:
+                domains.append(Domain(plugin, dict(theirs), tuple(found)).spelled())
+    return domains
+
+
+def _trainer(
+    checkpoint: Path, config: ModelConfig, domains: list[Domain], to: Path, steps: int
+) -> tuple[Trainer, Encoder]:
     from transformers import PreTrainedTokenizerFast
 
     encoder = Encoder(PreTrainedTokenizerFast.from_pretrained(checkpoint))
@@ -144,7 +198,7 @@ def _trainer(checkpoint: Path, config: ModelConfig, domain: Domain, to: Path, st
         muon=0.004, adam=6e-4, warmup=5, decay=0.5,
     )  # fmt: skip
     params: Params = load_params(checkpoint, config)
-    curriculum = Curriculum(encoder, seed=1, extra=[domain])
+    curriculum = Curriculum(encoder, seed=1, extra=domains)
     trainer = Trainer(to, settings, curriculum=curriculum, start=params)
     trainer.step = STAGES[-2].until + 10_000  # past the curriculum's first stages, on data that no run has seen
     return trainer, encoder

@@ -24,6 +24,7 @@ from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finis
 BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
 INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
 COPYING = Shape(prefix=48, rows=8, row=192, targets=1024)
+MOST_INVENTED = 10  # tools in one prompt
 COMPOSED = 2500  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
@@ -88,7 +89,7 @@ class Curriculum:
             rng.shuffle(names)
             tools = {n: tools[n] for n in names}
             if rng.random() < 0.5:
-                others = [d for d in rng.sample(self.domains, 1) if d.name not in OVERLAPPING]
+                others = [d for d in rng.sample(self.extra or self.domains, 1) if d.name not in OVERLAPPING]
                 for d in others:
                     tools |= dict(rng.sample(sorted(d.tools.items()), min(2, len(d.tools))))
                 tools = dict(rng.sample(sorted(tools.items()), len(tools)))
@@ -109,7 +110,7 @@ class Curriculum:
                 tools = {n: s for d in sources for n, s in d.tools.items()}
                 if rng.random() < 0.2:
                     tools |= dict(rng.sample(sorted(self.builtin.tools.items()), 2))
-                tools = dict(rng.sample(sorted(tools.items()), len(tools)))
+                tools = dict(rng.sample(sorted(tools.items()), min(MOST_INVENTED, len(tools))))
                 if rng.random() < 0.3 and len(tools) > 2:
                     tools.popitem()  # its sentences are near misses now
             pack = self.encoder.pack(tools, self._examples(sources, tools, stage, rng), INVENTED)
