@@ -21,9 +21,12 @@ SENTENCES = ("tell Alice that lot {n} is sold", "send my last two photos to Bob"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cuts", type=int, default=100)
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the moments of the cuts; a long campaign in parts has several"
+    )
     parser.add_argument("--longest", type=float, default=3.0, help="seconds from the command to the cut, at most")
     options = parser.parse_args()
-    chance = random.Random(1)
+    chance = random.Random(options.seed)
     ends: collections.Counter[str] = collections.Counter()
     with new_service() as service:
         service.start()

@@ -32,6 +32,7 @@ registerBehavior(MultiTextBehavior, "NICKNAME")
 logging.getLogger("vobject").setLevel(logging.CRITICAL)
 
 CLOSE, SOUNDS, NEAR = 80, 55, 38  # rapidfuzz ratios: alike, alike when it sounds the same, worth offering
+SHORTEST = 4  # letters of a name that is found by its sound; shorter words sound like too many others
 MAX_CARD_BYTES = 32 << 20
 EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z]{2,}")
 PHONE = re.compile(r"\+?\d[\d ()/.-]{4,}\d")
@@ -180,6 +181,8 @@ def _close(query: str, name: str) -> bool:
     ratio = fuzz.ratio(query, name)
     if ratio >= CLOSE:
         return True
+    if len(query) < SHORTEST:
+        return False  # "all" sounds like "Ali"
     sound = [" ".join(jellyfish.metaphone(w) for w in text.split()) for text in (query, name)]
     return ratio >= SOUNDS and sound[0] == sound[1] and len(sound[0]) >= 2
 

@@ -16,7 +16,7 @@ from assistant.plugin.signature import ToolSpec
 from .channels.routes import Route
 from .journal import Planned
 from .sandbox.results import files_in
-from .words import join, quote, size
+from .words import file_name, join, quote, size
 
 
 def acts_itself(spec: ToolSpec, manifest: Manifest) -> bool:
@@ -35,7 +35,7 @@ def ask_to_send(wishes: Sequence[Planned]) -> str:
     payload = wishes[0].payload
     parts = [quote(payload["text"])] if payload["text"] else []
     if files := payload["attachments"]:
-        names = join([f["name"] for f in files]) if len(files) <= 4 else f"{len(files)} files"
+        names = join([file_name(f["name"]) for f in files]) if len(files) <= 4 else f"{len(files)} files"
         parts.append(f"{names} ({size(sum(f['bytes'] for f in files))})")
     people = join([f"{w.name} ({_where(w)})" for w in wishes])
     return f"Send {join(parts)} to {people}?"
@@ -59,5 +59,5 @@ def _show(value: Any) -> str:
     if isinstance(value, list):
         return join([_show(v) for v in value]) if len(value) <= 4 else f"{len(value)} things"
     if isinstance(value, dict):
-        return str(value.get("name") or next(files_in(value), "") or value.get("text") or "something")
+        return file_name(str(value.get("name") or next(files_in(value), "") or value.get("text") or "something"))
     return quote(str(value)) if isinstance(value, str) else str(value)

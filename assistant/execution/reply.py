@@ -12,7 +12,7 @@ from typing import Any
 
 from .errand import EffectState, ErrandState, StepState
 from .references import Reference
-from .words import counted, join, quote, size
+from .words import counted, file_name, join, quote, size
 
 DOING = {
     "photos.select": "finding the photos", "photos.edit": "editing the photos",
@@ -59,7 +59,7 @@ def summary(value: Any, artifacts: Sequence[dict[str, Any]] = ()) -> str:
         return "" if value is None else quote(str(value), 120)
     kind = str(value.get("$type", ""))
     if kind in NOUNS:
-        return f"{NOUNS[kind]} {value.get('name') or ''}".strip() + _bytes(artifacts)
+        return f"{NOUNS[kind]} {file_name(value['name']) if value.get('name') else ''}".strip() + _bytes(artifacts)
     if kind == "Album":
         return f"album {quote(value['name'])}, {counted(value['photos'], 'photo')}"
     if kind == "Contact":
@@ -68,7 +68,9 @@ def summary(value: Any, artifacts: Sequence[dict[str, Any]] = ()) -> str:
         return f"to {join(value['to'])} by {value['channel']}"
     if kind in ("Reminder", "Note"):
         return quote(value["text"], 120)
-    return "; ".join(f"{k}: {v}" for k, v in value.items() if k != "$type" and isinstance(v, (str, int, float)))[:160]
+    return quote(
+        "; ".join(f"{k}: {v}" for k, v in value.items() if k != "$type" and isinstance(v, (str, int, float))), 160
+    )
 
 
 def moment(when: dt.datetime, now: dt.datetime) -> str:
@@ -92,7 +94,7 @@ def _step(step: StepState, errand: ErrandState, now: dt.datetime) -> str:
         return f"I will remind you {moment(dt.datetime.fromisoformat(value['when']), now)}: {quote(value['text'])}."
     if kind == "Note":
         return f"Noted: {quote(value['text'])}."
-    if kind == "Contact":
+    if kind == "Contact" and step.tool in DOING:
         return f"{step.summary}."
     if kind == "Album":
         return f"The album {quote(value['name'])} has {counted(value['photos'], 'photo')}."
@@ -100,13 +102,20 @@ def _step(step: StepState, errand: ErrandState, now: dt.datetime) -> str:
         return f"I found {step.summary or 'nothing'}."
     if step.artifacts:
         return f"Made {_made(step)}."
-    return f"{doing(step.tool)}: {step.summary or 'done'}."
+    return _told(step)
+
+
+def _told(step: StepState) -> str:
+    """What a tool reports; of a third party's tool in quotation marks."""
+    summary = step.summary or "done"
+    own = step.tool in DOING or not step.summary or (summary.startswith("“") and summary.endswith("”"))
+    return f"{doing(step.tool)}: {summary if own else quote(summary)}."
 
 
 def _sent(step: StepState, effects: list[EffectState], errand: ErrandState) -> str:
     names = join([e.name for e in effects if e.state == "sent"])
     if effects[0].channel == "tool":
-        return f"{doing(step.tool)}: {step.summary or 'done'}."
+        return _told(step)
     sources = [s for s in errand.steps if s.id in _inputs(errand, step.id) and s.result is not None]
     what = join([f"the {_made(s, the=True)}" for s in sources])
     if all(e.channel == "outbox" for e in effects):
@@ -118,7 +127,8 @@ def _made(step: StepState, the: bool = False) -> str:
     """A step's files: "a GIF (1.2 MB)", "5 photos"; without article for "the …"."""
     value = step.result
     if isinstance(value, list):
-        return summary(value) + ("" if the or not step.artifacts else _bytes(step.artifacts))
+        found = summary(value)
+        return found.removeprefix("1 ") if the else found + _bytes(step.artifacts)
     noun = "collage" if step.tool == "collage.create" else NOUNS.get(str((value or {}).get("$type")), "file")
     total = sum(a["bytes"] for a in step.artifacts)
     return ("" if the else "a ") + noun + (f" ({size(total)})" if total else "")

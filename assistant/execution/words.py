@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+PLAIN_NAME = re.compile(r"[\w.+-]{1,60}")
 
 
 def join(parts: Sequence[str]) -> str:
@@ -22,6 +25,11 @@ def size(count: int) -> str:
 def counted(count: int, noun: str) -> str:
     """ "1 photo", "5 photos"."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def file_name(name: str) -> str:
+    """A file's name; in quotation marks when it could be taken for a part of the sentence."""
+    return name if PLAIN_NAME.fullmatch(name) else quote(name, 60)
 
 
 def quote(text: str, limit: int = 200) -> str:

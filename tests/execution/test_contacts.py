@@ -134,6 +134,14 @@ def test_nobody_gives_the_nearest(book):
     assert names(book.match("  ")) == ([], [])
 
 
+@pytest.mark.parametrize("words", ["all", "everyone", "all contacts", "them", "it"])
+def test_everyday_words_are_no_names(tmp_path, words):
+    file = tmp_path / "c.vcf"
+    file.write_text("BEGIN:VCARD\nVERSION:3.0\nFN:Alice Chen\nNICKNAME:Ali,Ev\nEND:VCARD\n")
+    match = AddressBook([file]).match(words)
+    assert match.people == match.several == ()
+
+
 def test_groups(book):
     assert names(book.match("the chess club"))[0] == ["Susan Brown", "Ben Miller"]
     assert names(book.match("everyone in my team"))[0] == ["Stephen King"]

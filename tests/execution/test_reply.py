@@ -89,6 +89,15 @@ def test_reduced_sandbox_is_always_said():
     assert reply(sending("failed", error="x"), NOW, reduced=True).endswith(REDUCED)
 
 
+def test_one_photo_is_the_photo():
+    plan = kit.plan(("photos.select", {"count": 1}), ("messages.send", {"to": ["Alice"], "attachments": ["$1"]}))
+    for count, what in ((1, "the photo"), (2, "the 2 photos")):
+        steps = [step(1, "photos.select", PHOTOS[:count]), step(2, "messages.send")]
+        assert reply(errand(plan, steps, effects=[effect("sent", n=2)]), NOW) == f"Sent {what} to Alice."
+        told = reply(errand(plan, steps, effects=[effect("sent", channel="outbox", n=2)]), NOW)
+        assert told == f"The message with {what} for Alice is in the outbox."
+
+
 def test_other_results():
     def alone(tool, value, **more):
         return reply(errand(kit.plan((tool, {})), [step(1, tool, value, **more)]), NOW)

@@ -1,7 +1,8 @@
 """A planner that went over to the enemy: it answers every command with an arbitrary plan.
 
-Half of its plans are well-typed, so that they get past the check and run; the rest are wrong in every way. It claims
-whatever helps it: that words were said which were not, that earlier results exist, that nothing is in doubt.
+Some of its plans are sly: well-typed and in the user's words, so that they get past the check and run, to whatever end;
+some have lies among their values; the rest are wrong in every way. It claims whatever helps it: that words were said
+which were not, that earlier results exist, that nothing is in doubt.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Attacker:
 
     def plan(self, text: str, history: Sequence[Earlier] = ()) -> Planned:
         r = self._random
-        plan = self._typed(text) if r.random() < 0.6 else self._wild(text)
+        way = r.random()
+        plan = self._wild(text) if way < 0.3 else self._typed(text, lies=0.15 if way < 0.5 else 0.0)
         self.plans.append(plan)
         asks = Question("missing", "What should it say?") if r.random() < 0.05 else None
         gaps = ((r.randint(-1, 4), r.choice(["text", "to", "nothing"])),) if asks else ()
@@ -43,24 +45,33 @@ class Attacker:
     def warm_up(self) -> None:
         return None
 
-    def _typed(self, text: str) -> Plan:
-        """A plan whose values have the right types; its words are mostly said ones."""
+    def _typed(self, text: str, lies: float) -> Plan:
+        """A plan whose values have the right types, and that share of them lies; the other words are said ones."""
         r, steps, results = self._random, [], []
         for _ in range(r.randint(1, 4)):
-            spec = self._tools["messages.send" if r.random() < 0.3 else r.choice(list(self._tools))]
-            args = {p.name: v for p in spec.parameters if (v := self._value(p, text, results)) is not None}
+            possible = [s for s in self._tools.values() if lies or all(self._fitting(p, results) for p in s.parameters)]
+            send = self._tools["messages.send"]
+            spec = send if r.random() < 0.4 else r.choice(possible)
+            args = {p.name: v for p in spec.parameters if (v := self._value(p, text, results, lies)) is not None}
             steps.append(Step(spec.name, args))
             results.append(spec.returns)
         return Plan(tuple(steps))
 
-    def _value(self, p: Parameter, text: str, results: list[Type]) -> Any:
+    def _fitting(self, p: Parameter, results: list[Type]) -> list[str] | bool:
+        """References to earlier results that a parameter takes; True where it needs none."""
+        kind = p.type.item or p.type
+        return [f"${n}" for n, t in enumerate(results, 1) if p.type.takes(t)] or kind.is_value or not p.required
+
+    def _value(self, p: Parameter, text: str, results: list[Type], lies: float) -> Any:
         r = self._random
         if not p.required and r.random() < 0.5:
             return None
         kind = p.type.item or p.type
         if not kind.is_value:
-            fitting = [f"${n}" for n, t in enumerate(results, 1) if p.type.takes(t)]
-            return r.choice([*fitting, *fitting, *fitting, "^1"]) if fitting else r.choice([None, "^1", "$1"])
+            fitting = self._fitting(p, results)
+            if isinstance(fitting, list) and fitting:
+                return r.choice(fitting)
+            return r.choice([None, "^1", "$1"]) if lies else None
         if kind.choices:
             value: Any = r.choice(kind.choices)
         elif kind.name in ("Spoken", "str"):
@@ -69,7 +80,7 @@ class Attacker:
             span = " ".join(words[start : start + r.randint(1, 4)])
             names = [w.removesuffix("'s") for w in words if w[0].isupper()] or words
             likely = names if p.type.item else [span]
-            value = r.choice(UNSAID) if r.random() < 0.15 else r.choice(likely)
+            value = r.choice(UNSAID) if r.random() < lies else r.choice(likely)
         elif kind.name == "bool":
             value = r.random() < 0.5
         else:
