@@ -69,9 +69,10 @@ def _wav_fault(data: bytes) -> str | None:
         if kind == b"fmt ":
             if size < 16 or position + 16 > len(data):
                 return "the format chunk is cut off"
-            channels, rate = struct.unpack_from("<HI", data, position + 2)
-            if channels == 0 or rate == 0:
-                return f"the header says {channels} channels at {rate} Hz"
+            codec, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", data, position)
+            plain = codec in (1, 3, 0xFFFE)  # whole numbers, floats, either with a longer header
+            if channels == 0 or rate == 0 or (plain and block != channels * -(-bits // 8)):
+                return f"the header says {channels} channels of {bits} bits in {block} bytes at {rate} Hz"
             seen_format = True
         if kind == b"data":
             if not seen_format:
