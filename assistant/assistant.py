@@ -125,7 +125,10 @@ class Assistant:
         kernels.use_compilation_cache(
             self.settings.home / "compiled"
         )  # trusted code, so it lies in the user's own folder
-        model = load(self.settings.model or planner_checkpoint())
+        try:
+            model = load(self.settings.model or planner_checkpoint())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"the planner's checkpoint cannot be opened (ASSISTANT_MODEL): {error}") from error
         self.engine = Engine(model, slots=SLOTS, length=2048, sizes=(1, 8, 32, 128), short=32)
         planner = Planner(self.engine, self.registry, threshold=self.settings.plan_confidence or None)
         planner.warm_up()

@@ -6,6 +6,7 @@ then on the executor's tables say how it stands, under the same id.
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -76,12 +77,13 @@ class Command:
     status: planned, running, needs_confirmation, needs_answer, done, failed, refused or cancelled. transcript: text,
     language, confidence, engine (None until the recording is understood). question: kind ("confirm", "choose",
     "missing"), text and choices, or None. timings: milliseconds, None for a stage that has not been. problem: why a
-    command failed before it could be planned (status, title, detail).
+    command failed before it could be planned (status, title, detail). created: when it was taken, with time zone.
     """
 
     id: str
     session: str
     status: str
+    created: dt.datetime
     transcript: dict[str, Any] | None = None
     plan: Plan = field(default_factory=Plan)
     steps: tuple[dict[str, Any], ...] = ()
@@ -102,6 +104,7 @@ class Command:
             "plan": {**self.plan.to_json(), "hash": self.plan.hash}, "steps": list(self.steps),
             "artifacts": list(self.artifacts), "question": self.question, "reply": self.reply,
             "timings": {name: self.timings.get(name) for name in STAGES},
+            "created": self.created.isoformat(timespec="milliseconds"),
         }  # fmt: skip
 
 
@@ -115,7 +118,7 @@ def command(row: dict[str, Any], errand: ErrandState | None = None) -> Command:
         end = errand.finished.timestamp() if errand.finished else None
     timings["total_ms"] = round(((end or time.time()) - row["created"]) * 1000, 1)
     shared = {"id": row["id"], "session": row["session"], "transcript": row["transcript"], "timings": timings,
-              "problem": row["problem"]}  # fmt: skip
+              "problem": row["problem"], "created": dt.datetime.fromtimestamp(row["created"], dt.UTC)}  # fmt: skip
     if errand is not None:
         state = errand.to_json()
         return Command(

@@ -1,7 +1,6 @@
 """The service's application.
 
-    app = create_app(load_settings())          # starts and ends the assistant with the application
-    app = create_app(assistant)                # one that is started already, and that the caller closes
+    app = create_app(Assistant(load_settings()))          # whoever makes it starts and closes the assistant (serve.py)
 
 Every route needs the token (see token.py); the gate of guard.py stands before all of them.
 """
@@ -9,9 +8,6 @@ Every route needs the token (see token.py); the gate of guard.py stands before a
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -19,42 +15,24 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from assistant.assistant import Assistant
-from assistant.config import Settings
 
 from . import commands, files, openai, operations, previews, problems, telemetry
 from .guard import Guard, allowed_hosts
 from .limits import Rate
 from .token import Key, load_token
 
-log = logging.getLogger("server")
 ABOUT = """A self-hosted voice assistant that carries out multi-step errands.
 
 All routes need `Authorization: Bearer …`; errors are problem details (RFC 9457)."""
 
 
-def create_app(source: Settings | Assistant, *, token: str | None = None) -> FastAPI:
-    """The application over settings, or over an assistant that runs. Raises TokenError, SettingsError."""
-    assistant = source if isinstance(source, Assistant) else Assistant(source)
+def create_app(assistant: Assistant, *, token: str | None = None) -> FastAPI:
+    """The application over an assistant. Until that is started, commands are answered with 503. Raises TokenError."""
     settings = assistant.settings
     if token is None:
         token, _ = load_token(settings.home)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if assistant is source:
-            yield
-            return
-        try:
-            await assistant.start()
-        except Exception as error:
-            log.error("the assistant cannot start: %s", error)
-            raise
-        try:
-            yield
-        finally:
-            await assistant.aclose()
-
-    app = FastAPI(title="Assistant", version=version("voice-errands"), description=ABOUT, lifespan=lifespan,
+    app = FastAPI(title="Assistant", version=version("voice-errands"), description=ABOUT,
                   docs_url=None, redoc_url=None)  # fmt: skip  # their pages load scripts from other hosts
     app.state.assistant = assistant
     app.state.rate = Rate(settings.commands_per_minute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -34,6 +35,7 @@ COMMAND: Any = {
                  "text": "Send animation.gif (912 kB) to Alice Chen (alice@example.org, outbox)?"},
     "reply": "",
     "timings": {"speech_ms": 240.0, "plan_ms": 180.5, "run_ms": 1012.7, "total_ms": 1440.1},
+    "created": "2026-11-23T19:04:11.310Z",
 }  # fmt: skip
 
 
@@ -156,6 +158,7 @@ class CommandOut(BaseModel):
     question: QuestionOut | None
     reply: str
     timings: Timings
+    created: dt.datetime = Field(description="when it was taken")
 
 
 class ProblemOut(BaseModel):

@@ -10,8 +10,11 @@ import sys
 from typing import Any
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
+from assistant.assistant import Assistant
 from assistant.config import Settings
+from assistant.execution.sandbox import SandboxError
 
 from . import logs
 from .app import create_app
@@ -20,34 +23,53 @@ from .token import FILE, load_token
 
 log = logging.getLogger("server")
 GRACE_S = 10
+FORESEEN = (OSError, RuntimeError, ValueError, SQLAlchemyError, SandboxError)  # their texts say what to do
+
+
+class StartError(RuntimeError):
+    """The assistant cannot start; the message says why and what to do."""
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM. Raises TokenError, SettingsError, OSError (the port is taken)."""
+    """Serve until SIGINT or SIGTERM. Raises TokenError, StartError, OSError (the port is taken)."""
     token, new = load_token(settings.home)
     logs.configure(settings, token)
-    app = create_app(settings, token=token)
+    assistant = Assistant(settings)
+    app = create_app(assistant, token=token)
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, log_config=None, access_log=False, ws="none", server_header=False,
-        timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=15, lifespan="on",
+        timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=15, lifespan="off",
     )  # fmt: skip
     if not is_loopback(settings.host):
         log.warning("bound to %s: reachable from other machines, unencrypted; put a TLS proxy before it", settings.host)
     listener = _bind(settings.host, settings.port)
-    _Server(config, settings, token if new else "").run(sockets=[listener])
+    _Server(config, assistant, token if new else "").run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Says where it is once it serves, and ends event streams when it is to stop."""
+    """Starts and closes the assistant with itself, says where it is once it serves, and ends event streams when it is
+    to stop."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, token: str) -> None:
+    def __init__(self, config: uvicorn.Config, assistant: Assistant, token: str) -> None:
         super().__init__(config)
-        self._settings, self._token = settings, token
+        self._assistant, self._token = assistant, token
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await self._assistant.start()
+        except Exception as error:
+            if not isinstance(error, FORESEEN):
+                log.exception("the assistant cannot start")
+            raise StartError(f"the assistant cannot start: {str(error) or type(error).__name__}") from error
         await super().startup(sockets)
         if not self.should_exit and sockets:
-            print(_welcome(self._settings, sockets[0].getsockname()[1], self._token), file=sys.stderr, flush=True)
+            port = sockets[0].getsockname()[1]
+            print(_welcome(self._assistant.settings, port, self._token), file=sys.stderr, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if not self.force_exit:
+            await self._assistant.aclose()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End in order, with status 0; a second Ctrl-C does not wait for clients."""

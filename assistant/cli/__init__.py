@@ -62,13 +62,14 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="default 8080")] = None,
 ) -> None:
     """Serve the page and the API."""
+    from server.serve import StartError
     from server.serve import serve as run_server
     from server.token import TokenError
 
     settings = _settings(context, host=host, port=port)
     try:
         run_server(settings)
-    except (OSError, TokenError) as error:
+    except (OSError, StartError, TokenError) as error:
         exits.leave(str(error), exits.UNAVAILABLE)
 
 

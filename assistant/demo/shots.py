@@ -1,10 +1,10 @@
-"""The list of what is photographed in the demo library."""
+"""What is photographed in the demo library, as a table by album."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ ALICE, BOB, PRIYA = "Alice Chen", "Bob Okafor", "Priya Raman"
 
 @dataclass(frozen=True)
 class Shot:
-    """One photo. days: before today; hour: the clock where it was taken."""
+    """One photo. days: before today (in the table: before its album's first day); hour: by the clock of the place."""
 
     album: str
     title: str
@@ -38,254 +38,94 @@ class Shot:
     offset: bool = True
 
 
+def _shot(
+    album: str, title: str, paint: Callable[[Painting], Any], days: float, hour: float, keywords: str, **more: Any
+) -> Shot:
+    return Shot(album, title, paint, days, hour, keywords=tuple(keywords.split(", ")), **more)
+
+
+lake = partial(_shot, "Weekend at the Lake", where=BLED, zone="Europe/Ljubljana")
+roll = partial(_shot, "Camera Roll", where=BERLIN)
+italy = partial(_shot, "Summer in Italy", camera=FUJI, zone="Europe/Rome", offset=False)
+norway = partial(_shot, "Norway", camera=NIKON, where=TROMSO, zone="Europe/Oslo", offset=False)
+luna = partial(_shot, "Luna", camera=PIXEL, where=BERLIN)
+party = partial(_shot, "Priya's Birthday", camera=CANON, where=BERLIN, offset=False)
+lisbon = partial(_shot, "Lisbon", camera=CANON, where=LISBON, zone="Europe/Lisbon", shape="classic")
+walk = partial(_shot, "Autumn Walk", camera=PIXEL, where=BERLIN)
+SHOTS = [
+    lake("Morning on the lake", partial(scenes.lake, light="dawn"), 0, 7.2, "lake, morning, water", rating=5),
+    lake("The jetty", scenes.lake, 0, 10.5, "lake, jetty"),
+    lake("Alice and Bob", partial(still.people, faces=2), 0, 12.1, "picnic, friends", people=(ALICE, BOB),
+         shape="tall", turned=6),
+    lake("Above the valley", scenes.mountains, 0, 14.6, "mountains, hike", camera=CANON, shape="classic"),
+    lake("Last light", partial(scenes.mountains, light="dusk"), -1, 16.3, "mountains, sunset", rating=5,
+         camera=CANON),
+    lake("Sailing home", partial(scenes.sea, light="dusk"), -1, 17.1, "boat, sunset, lake"),
+    lake("Three of us", partial(still.people, faces=3), -1, 13.4, "friends, picnic", people=(ALICE, BOB, PRIYA),
+         rating=4),
+    lake("Campfire night", scenes.night, 0, 22.4, "stars, night, campfire", shape="tall", turned=8),
+    roll("Coffee", still.coffee, 0, 6.1, "coffee, breakfast", shape="square"),
+    roll("Sunrise over the roofs", partial(scenes.city, light="dawn", old=True), 0, 5.6, "city, sunrise", rating=4),
+    roll("Ramen with Priya", still.ramen, 1, 19.4, "food, noodles, dinner", people=(PRIYA,), shape="square"),
+    roll("City lights", partial(scenes.city, light="night"), 1, 21.2, "city, night", shape="tall", turned=6),
+    roll("Walking Bruno", still.dog, 2, 9.3, "dog, Bruno, park", shape="classic"),
+    roll("Pizza Friday", still.pizza, 3, 20.1, "food, pizza, dinner", shape="square"),
+    roll("Tulips", scenes.flowers, 4, 11.0, "flowers, garden"),
+    *(roll(f"Bruno jumps {n}", partial(still.dog, jump=0.1 + 0.02 * n), 2, 9.4 + n * 0.0001, "dog, Bruno, ball",
+           camera=CANON) for n in range(3)),
+    italy("Rome at dusk", partial(scenes.city, light="dusk", old=True), 0, 20.6, "city, sunset", where=ROME,
+         rating=4),
+    italy("Pizza in Trastevere", still.pizza, 0, 21.3, "food, pizza", where=ROME, people=(BOB,)),
+    italy("Roofs of Rome", partial(scenes.city, light="day", old=True), -1, 9.8, "city, roofs", where=ROME,
+         shape="tall", turned=8),
+    italy("Lagoon", partial(scenes.sea, light="dawn"), -4, 6.2, "sea, sunrise, boat", where=VENICE, rating=5),
+    italy("Lido", scenes.beach, -4, 13.5, "beach, umbrella, sea", where=VENICE),
+    italy("Alice on the beach", partial(still.people, faces=1), -5, 12.2, "beach", where=VENICE, people=(ALICE,),
+         shape="tall"),
+    italy("Evening espresso", still.coffee, -5, 18.0, "coffee", where=VENICE),
+    norway("Northern lights", partial(scenes.night, aurora=True), 0, 22.9, "aurora, night, stars", rating=5),
+    norway("Aurora again", partial(scenes.night, aurora=True), -1, 23.4, "aurora, night", shape="tall", turned=6),
+    norway("Our snowman", scenes.snow, -1, 12.3, "snow, snowman, winter", rating=4),
+    norway("Fjord", partial(scenes.lake, light="dusk"), -2, 13.1, "fjord, water"),
+    norway("Peaks", partial(scenes.mountains, light="dawn"), -2, 9.7, "mountains, snow", shape="classic"),
+    luna("Luna on the rug", still.cat, 6, 17.2, "cat, Luna, pet", rating=5, shape="tall", turned=6),
+    luna("Luna asleep", partial(still.cat, sleepy=True), 9, 14.4, "cat, Luna, sleeping"),
+    luna("Visitor", partial(still.cat, fur=(96, 98, 106), wall=(196, 156, 130)), 12, 18.9, "cat, grey cat",
+         shape="square"),
+    luna("Midnight", partial(still.cat, fur=(58, 54, 60), wall=(170, 150, 186)), 20, 20.2, "cat, black cat",
+         turned=3),
+    party("The cake", still.cake, 0, 19.2, "cake, birthday, candles", rating=4),
+    party("Priya and the crowd", partial(still.people, faces=4, place="party"), 0, 19.6, "birthday, party",
+         people=(PRIYA, ALICE, BOB), rating=5),
+    party("Priya", partial(still.people, faces=1, place="party"), 0, 20.0, "birthday, portrait", people=(PRIYA,),
+         shape="tall", turned=8),
+    party("Fireworks", scenes.fireworks, 0, 23.0, "fireworks, night"),
+    lisbon("Alfama", partial(scenes.city, light="day", old=True), 0, 11.3, "city, roofs"),
+    lisbon("The river", partial(scenes.sea, light="dusk", boat=False), 1, 19.8, "sunset, river"),
+    lisbon("Balloons", scenes.balloons, 2, 8.4, "balloons, sky", rating=4),
+    walk("Golden path", scenes.woods, 0, 15.1, "trees, leaves, autumn", rating=4),
+    walk("Under the trees", scenes.woods, 0, 15.4, "trees, leaves", shape="tall", turned=6),
+    walk("Green corner", partial(scenes.woods, autumn=False), 0, 15.8, "trees, forest"),
+]  # fmt: skip
+
+
 def shots(now: dt.datetime) -> list[Shot]:
     """All photos, the last weekend counted from `now`."""
-    saturday = float((now.weekday() - 5) % 7 or 7)  # days ago; said on a Saturday, the one before
+    first = {
+        "Weekend at the Lake": _saturday(now), "Summer in Italy": _since(now, 7, 12), "Norway": _since(now, 2, 8),
+        "Autumn Walk": _since(now, 10, 10), "Priya's Birthday": 33, "Lisbon": 400,
+    }  # fmt: skip
+    return [replace(shot, days=float(first.get(shot.album, 0) + shot.days)) for shot in SHOTS]
+
+
+def _saturday(now: dt.datetime) -> int:
+    """Days since the Saturday of the last weekend that is over."""
     if now.weekday() == 6:
-        saturday = 8.0  # on a Sunday the weekend is still on
-    summer = float((now.date() - _latest(now, 7, 12)).days)
-    winter = float((now.date() - _latest(now, 2, 8)).days)
-    autumn = float((now.date() - _latest(now, 10, 10)).days)
-    s, cat, dog = scenes, still.cat, still.dog
-    lake = partial(Shot, "Weekend at the Lake", where=BLED, zone="Europe/Ljubljana")
-    italy = partial(Shot, "Summer in Italy", camera=FUJI, zone="Europe/Rome", offset=False)
-    norway = partial(Shot, "Norway", camera=NIKON, where=TROMSO, zone="Europe/Oslo", offset=False)
-    luna = partial(Shot, "Luna", camera=PIXEL, where=BERLIN)
-    party = partial(Shot, "Priya's Birthday", camera=CANON, where=BERLIN, offset=False)
-    roll = partial(Shot, "Camera Roll", where=BERLIN)
-    lisbon = partial(Shot, "Lisbon", camera=CANON, where=LISBON, zone="Europe/Lisbon", shape="classic")
-    return [
-        lake(
-            "Morning on the lake",
-            partial(s.lake, light="dawn"),
-            saturday,
-            7.2,
-            keywords=("lake", "morning", "water"),
-            rating=5,
-        ),
-        lake("The jetty", s.lake, saturday, 10.5, keywords=("lake", "jetty")),
-        lake(
-            "Alice and Bob",
-            partial(still.people, faces=2),
-            saturday,
-            12.1,
-            people=(ALICE, BOB),
-            keywords=("picnic", "friends"),
-            shape="tall",
-            turned=6,
-        ),
-        lake(
-            "Above the valley",
-            s.mountains,
-            saturday,
-            14.6,
-            keywords=("mountains", "hike"),
-            camera=CANON,
-            shape="classic",
-        ),
-        lake(
-            "Last light",
-            partial(s.mountains, light="dusk"),
-            saturday - 1,
-            16.3,
-            keywords=("mountains", "sunset"),
-            rating=5,
-            camera=CANON,
-        ),
-        lake("Sailing home", partial(s.sea, light="dusk"), saturday - 1, 17.1, keywords=("boat", "sunset", "lake")),
-        lake(
-            "Three of us",
-            partial(still.people, faces=3),
-            saturday - 1,
-            13.4,
-            people=(ALICE, BOB, PRIYA),
-            keywords=("friends", "picnic"),
-            rating=4,
-        ),
-        lake(
-            "Campfire night", s.night, saturday, 22.4, keywords=("stars", "night", "campfire"), shape="tall", turned=8
-        ),
-        roll("Coffee", still.coffee, 0, 6.1, keywords=("coffee", "breakfast"), shape="square"),
-        roll(
-            "Sunrise over the roofs",
-            partial(s.city, light="dawn", old=True),
-            0,
-            5.6,
-            keywords=("city", "sunrise"),
-            rating=4,
-        ),
-        roll(
-            "Ramen with Priya",
-            still.ramen,
-            1,
-            19.4,
-            keywords=("food", "noodles", "dinner"),
-            people=(PRIYA,),
-            shape="square",
-        ),
-        roll(
-            "City lights", partial(s.city, light="night"), 1, 21.2, keywords=("city", "night"), shape="tall", turned=6
-        ),
-        roll("Walking Bruno", dog, 2, 9.3, keywords=("dog", "Bruno", "park"), shape="classic"),
-        roll("Pizza Friday", still.pizza, 3, 20.1, keywords=("food", "pizza", "dinner"), shape="square"),
-        roll("Tulips", s.flowers, 4, 11.0, keywords=("flowers", "garden")),
-        *(
-            roll(
-                f"Bruno jumps {n}",
-                partial(dog, jump=0.1 + 0.02 * n),
-                2,
-                9.4 + n * 0.0001,
-                camera=CANON,
-                keywords=("dog", "Bruno", "ball"),
-            )
-            for n in range(3)
-        ),
-        italy(
-            "Rome at dusk",
-            partial(s.city, light="dusk", old=True),
-            summer,
-            20.6,
-            where=ROME,
-            keywords=("city", "sunset"),
-            rating=4,
-        ),
-        italy("Pizza in Trastevere", still.pizza, summer, 21.3, where=ROME, keywords=("food", "pizza"), people=(BOB,)),
-        italy(
-            "Roofs of Rome",
-            partial(s.city, light="day", old=True),
-            summer - 1,
-            9.8,
-            where=ROME,
-            keywords=("city", "roofs"),
-            shape="tall",
-            turned=8,
-        ),
-        italy(
-            "Lagoon",
-            partial(s.sea, light="dawn"),
-            summer - 4,
-            6.2,
-            where=VENICE,
-            keywords=("sea", "sunrise", "boat"),
-            rating=5,
-        ),
-        italy("Lido", s.beach, summer - 4, 13.5, where=VENICE, keywords=("beach", "umbrella", "sea")),
-        italy(
-            "Alice on the beach",
-            partial(still.people, faces=1),
-            summer - 5,
-            12.2,
-            where=VENICE,
-            people=(ALICE,),
-            keywords=("beach",),
-            shape="tall",
-        ),
-        italy("Evening espresso", still.coffee, summer - 5, 18.0, where=VENICE, keywords=("coffee",)),
-        norway(
-            "Northern lights",
-            partial(s.night, aurora=True),
-            winter,
-            22.9,
-            keywords=("aurora", "night", "stars"),
-            rating=5,
-        ),
-        norway(
-            "Aurora again",
-            partial(s.night, aurora=True),
-            winter - 1,
-            23.4,
-            keywords=("aurora", "night"),
-            shape="tall",
-            turned=6,
-        ),
-        norway("Our snowman", s.snow, winter - 1, 12.3, keywords=("snow", "snowman", "winter"), rating=4),
-        norway("Fjord", partial(s.lake, light="dusk"), winter - 2, 13.1, keywords=("fjord", "water")),
-        norway(
-            "Peaks",
-            partial(s.mountains, light="dawn"),
-            winter - 2,
-            9.7,
-            keywords=("mountains", "snow"),
-            shape="classic",
-        ),
-        luna("Luna on the rug", cat, 6, 17.2, keywords=("cat", "Luna", "pet"), rating=5, shape="tall", turned=6),
-        luna("Luna asleep", partial(cat, sleepy=True), 9, 14.4, keywords=("cat", "Luna", "sleeping")),
-        luna(
-            "Visitor",
-            partial(cat, fur=(96, 98, 106), wall=(196, 156, 130)),
-            12,
-            18.9,
-            keywords=("cat", "grey cat"),
-            shape="square",
-        ),
-        luna(
-            "Midnight",
-            partial(cat, fur=(58, 54, 60), wall=(170, 150, 186)),
-            20,
-            20.2,
-            keywords=("cat", "black cat"),
-            turned=3,
-        ),
-        party("The cake", still.cake, 33, 19.2, keywords=("cake", "birthday", "candles"), people=(), rating=4),
-        party(
-            "Priya and the crowd",
-            partial(still.people, faces=4, place="party"),
-            33,
-            19.6,
-            people=(PRIYA, ALICE, BOB),
-            keywords=("birthday", "party"),
-            rating=5,
-        ),
-        party(
-            "Priya",
-            partial(still.people, faces=1, place="party"),
-            33,
-            20.0,
-            people=(PRIYA,),
-            keywords=("birthday", "portrait"),
-            shape="tall",
-            turned=8,
-        ),
-        party("Fireworks", s.fireworks, 33, 23.0, keywords=("fireworks", "night")),
-        lisbon("Alfama", partial(s.city, light="day", old=True), 400, 11.3, keywords=("city", "roofs")),
-        lisbon("The river", partial(s.sea, light="dusk", boat=False), 401, 19.8, keywords=("sunset", "river")),
-        lisbon("Balloons", s.balloons, 402, 8.4, keywords=("balloons", "sky"), rating=4),
-        Shot(
-            "Autumn Walk",
-            "Golden path",
-            s.woods,
-            autumn,
-            15.1,
-            PIXEL,
-            BERLIN,
-            keywords=("trees", "leaves", "autumn"),
-            rating=4,
-        ),
-        Shot(
-            "Autumn Walk",
-            "Under the trees",
-            s.woods,
-            autumn,
-            15.4,
-            PIXEL,
-            BERLIN,
-            keywords=("trees", "leaves"),
-            shape="tall",
-            turned=6,
-        ),
-        Shot(
-            "Autumn Walk",
-            "Green corner",
-            partial(s.woods, autumn=False),
-            autumn,
-            15.8,
-            PIXEL,
-            BERLIN,
-            keywords=("trees", "forest"),
-        ),
-    ]
+        return 8  # on a Sunday the weekend is still on
+    return (now.weekday() - 5) % 7 or 7  # said on a Saturday, the one before
 
 
-def _latest(now: dt.datetime, month: int, day: int) -> dt.date:
+def _since(now: dt.datetime, month: int, day: int) -> int:
+    """Days since the latest such date that is more than two weeks ago."""
     date = now.date().replace(month=month, day=day)
-    return date if date < now.date() - dt.timedelta(14) else date.replace(year=date.year - 1)
+    return (now.date() - (date if date < now.date() - dt.timedelta(14) else date.replace(year=date.year - 1))).days

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from assistant.cli import exits
 from tests.execution.kit import public_folder
 
 from .service import Service, free_port, new_service
@@ -79,18 +81,23 @@ def test_streams_end_and_nothing_is_lost_when_it_stops(own: Service) -> None:
 
 
 def test_what_stands_in_the_way_is_said(own: Service, library: Path) -> None:
-    """A data folder in use, a port that is taken, a checkpoint that is not there."""
+    """A data folder in use, a port that is taken, a checkpoint that is not there: one line, and an exit code."""
     folder = public_folder()
     try:
         for home, port, model, words in (
             (own.home, free_port(), "", "another assistant works with the data folder"),
             (folder / "home", own.port, "", "cannot listen on"),
-            (folder / "home", free_port(), str(folder / "nothing"), "nothing"),
+            (folder / "home", free_port(), str(folder / "nothing"), r"ASSISTANT_MODEL\): .*/nothing is neither"),
         ):
             more = {"ASSISTANT_MODEL": model} if model else dict(own.environment)
             second = Service(home, library, more, port=port)
             second.process = None
             with pytest.raises(RuntimeError, match=words):
                 second.start()
+            assert second.process and second.process.returncode == exits.UNAVAILABLE
+            said = [line for line in second.log.read_text().splitlines() if line.startswith("assistant: ")]
+            assert len(said) == 1 and re.search(words, said[0])
+            assert "Traceback" not in second.log.read_text()
+            second.log.unlink()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

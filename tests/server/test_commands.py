@@ -13,7 +13,7 @@ from assistant.planning.planned import PlanningError
 from .conftest import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-KEYS = {"id", "status", "transcript", "plan", "steps", "artifacts", "question", "reply", "timings"}
+KEYS = {"id", "status", "transcript", "plan", "steps", "artifacts", "question", "reply", "timings", "created"}
 SELECT = ("photos.select", {"count": 2})
 GIF = ("gif.create", {"photos": "$1", "size": "small"})
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from assistant.assistant import Assistant
 from assistant.config import load_settings
 from server import guard, logs
 from server.app import create_app
@@ -218,7 +219,7 @@ async def test_token_file(tmp_path: Path) -> None:
     for bad in ("", "short", "x" * 20 + " " + "y" * 20):
         (tmp_path / "token").write_text(bad)
         with pytest.raises(TokenError, match="delete it"):  # so nothing is ever served without a token, loopback or not
-            create_app(load_settings(home=tmp_path, host="0.0.0.0"))
+            create_app(Assistant(load_settings(home=tmp_path, host="0.0.0.0")))
     key = Key("t" * 40)
     assert key.opens("t" * 40) and not key.opens("") and not key.opens(None) and not key.opens("é")
     assert key.knows(key.cookie) and not key.knows("t" * 40) and not key.knows(None)

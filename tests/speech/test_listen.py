@@ -1,5 +1,6 @@
 """The microphone's conversation, with recordings instead of a microphone and a scripted assistant behind it."""
 
+import datetime as dt
 import io
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +47,7 @@ class Script:
     cancelled: bool = False
 
     def _command(self, status: str, **more: Any) -> Command:
-        return Command("c1", "s1", status, **more)
+        return Command("c1", "s1", status, dt.datetime.now(dt.UTC), **more)
 
     async def command(self, text: str, session: str | None, wait: float) -> Command:
         self.text = text

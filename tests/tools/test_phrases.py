@@ -104,6 +104,28 @@ def test_moments(surround, phrase: str, moment: str) -> None:
     assert future(phrase) == at(moment)
 
 
+NIGHT = """
+00:30 | tonight               | 2026-11-25 20:00
+00:30 | tonight at ten        | 2026-11-25 22:00
+00:30 | tonight at one        | 2026-11-25 01:00
+00:30 | tonight at half past twelve | 2026-11-26 00:30
+00:30 | at 3 am tonight       | 2026-11-25 03:00
+03:00 | tonight at two        | 2026-11-26 02:00
+15:30 | at one tonight        | 2026-11-26 01:00
+15:30 | tonight at 22:00      | 2026-11-25 22:00
+15:30 | late tonight          | 2026-11-25 22:00
+23:30 | tonight               | 2026-11-26 00:30
+23:30 | tonight at one        | 2026-11-26 01:00
+23:30 | tonight at midnight   | 2026-11-26 00:00
+"""
+
+
+@pytest.mark.parametrize(("clock", "phrase", "moment"), rows(NIGHT))
+def test_tonight_on_both_sides_of_midnight(surround, clock: str, phrase: str, moment: str) -> None:
+    surround(now=at(f"2026-11-25 {clock}"))
+    assert future(phrase) == at(moment)
+
+
 @pytest.mark.parametrize(
     "phrase", ["when I was in college", "the wedding weekend", "ages ago", "blue", "", "99/99/2020"]
 )

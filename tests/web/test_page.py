@@ -1,5 +1,8 @@
 """The page in a real browser: an errand typed, spoken, confirmed, declined, answered; by mouse and by keyboard."""
 
+import datetime as dt
+import re
+
 import pytest
 from PIL import Image
 
@@ -57,7 +60,11 @@ def test_errand_typed_watched_and_confirmed(open_page, service, tmp_path):
     page.reload()  # the conversation is still there
     status(page, "done")
     page.click("#history-toggle")
-    page.get_by_role("complementary").get_by_text(SAID).first.wait_for()
+    past = page.get_by_role("complementary").get_by_role("listitem").filter(has_text=SAID).first
+    past.wait_for()
+    taken = dt.datetime.fromisoformat(past.locator("time").get_attribute("datetime"))
+    assert abs(dt.datetime.now(dt.UTC) - taken) < dt.timedelta(minutes=10)
+    assert re.fullmatch(r"\d{1,2}:\d{2}( [AP]M)?", past.locator("time").inner_text())
 
 
 def test_declining_sends_nothing(open_page, service):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from .. import phrases as p
-from .spans import DAY, Span, day_span, months_span, week_span, weekend_span
+from .spans import DAY, Span, day_span, months_span, portion, week_span, weekend_span
 
 Rule = Callable[[re.Match[str], dt.datetime], "Span | None"]
 EPOCH = dt.datetime(1826, 1, 1)
@@ -325,20 +325,7 @@ def _portion(match: re.Match[str], now: dt.datetime) -> Span | None:
     span = _span(match["rest"], now)
     if span is None or span[1] - span[0] < 5 * DAY:
         return None
-    part, length = match["part"], span[1] - span[0]
-    first, last = (0.0, 0.34)
-    if "half" in part:
-        first, last = (0, 0.5) if part.startswith("1") else (0.5, 1)
-    elif part in ("beginning", "start") and length > 60 * DAY:
-        last = 0.17
-    elif part in ("end", "back end") and length > 60 * DAY:
-        first, last = 0.83, 1
-    elif part in ("mid", "middle"):
-        first, last = 0.33, 0.67
-    elif part.startswith(("late", "end", "back", "final", "last")):
-        first, last = 0.66, 1
-    start = span[0] + first * length
-    return day_span(start)[0], span[1] if last == 1 else day_span(span[0] + last * length)[1]
+    return portion(span, match["part"])
 
 
 @_rule(rf"(?P<n>\d+)th (?P<unit>week|weekend|day|{p.WEEKDAY}) (?:of|in) (?P<rest>.+)|last (?P<unit2>week|weekend|day|"
@@ -401,10 +388,7 @@ def _written(text: str, now: dt.datetime) -> Span | None:
     data = DateDataParser(languages=["en"], settings=settings).get_date_data(text)
     if data.date_obj is None:
         return None
+    day = data.date_obj.date()
     if data.period == "month":
-        return months_span(data.date_obj.date())
-    return (
-        months_span(data.date_obj.date().replace(month=1, day=1), 12)
-        if data.period == "year"
-        else day_span(data.date_obj)
-    )
+        return months_span(day)
+    return months_span(day.replace(month=1, day=1), 12) if data.period == "year" else day_span(day)

@@ -36,3 +36,20 @@ def weekend_span(now: dt.datetime, back: int) -> Span:
     over = now >= friday + 3 * DAY
     friday -= 7 * max(0, back - 1 if over else back) * DAY
     return friday + evening, friday + 3 * DAY
+
+
+def portion(span: Span, part: str) -> Span:
+    """The part of a span that words such as "early", "middle", "end" or "2th half" name, in whole days."""
+    length = span[1] - span[0]
+    first, last = 0.0, 0.34
+    if "half" in part:
+        first, last = (0, 0.5) if part.startswith("1") else (0.5, 1)
+    elif part in ("beginning", "start") and length > 60 * DAY:
+        last = 0.17
+    elif part in ("end", "back end") and length > 60 * DAY:
+        first, last = 0.83, 1
+    elif part in ("mid", "middle"):
+        first, last = 0.33, 0.67
+    elif part.startswith(("late", "end", "back", "final", "last")):
+        first, last = 0.66, 1
+    return day_span(span[0] + first * length)[0], span[1] if last == 1 else day_span(span[0] + last * length)[1]

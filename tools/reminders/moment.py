@@ -16,6 +16,7 @@ from assistant.plugin import context
 from .. import phrases as p
 
 DAY = dt.timedelta(1)
+DAWN = 5  # the hour at which a night ends
 MORNING = 9 * 60  # minutes after midnight of a day that is said without an hour
 HABITS = {  # minutes after midnight
     "1th thing": 8 * 60, "dawn": 6 * 60, "sunrise": 6 * 60 + 30, "breakfast": 8 * 60, "early morning": 7 * 60,
@@ -26,7 +27,7 @@ HABITS = {  # minutes after midnight
     "after school": 16 * 60, "end of day": 17 * 60, "end of the day": 17 * 60, "after work": 18 * 60,
     "early evening": 18 * 60, "dinner": 19 * 60, "dinnertime": 19 * 60, "dinner time": 19 * 60,
     "evening": 19 * 60, "sunset": 19 * 60,
-    "dusk": 19 * 60, "after dinner": 20 * 60, "tonight": 20 * 60, "night": 21 * 60, "bedtime": 22 * 60,
+    "dusk": 19 * 60, "after dinner": 20 * 60, "tonight": 20 * 60, "night": 21 * 60, "bedtime": 22 * 60, "late": 22 * 60,
     "before bed": 22 * 60, "bed": 22 * 60, "midnight": 24 * 60,
 }  # fmt: skip
 LATE = ("afternoon", "evening", "tonight", "night", "dinner", "after work", "early evening")
@@ -84,13 +85,27 @@ def _day_and_time(text: str, now: dt.datetime) -> dt.datetime | None:
         for match in pattern.finditer(text):
             day = rule(match, now)
             rest = f"{text[: match.start()]} {text[match.end() :]}"
-            if match[0] == "tonight" and not _strip(rest):
-                return dt.datetime.combine(now, dt.time(20)) if now.hour < 20 else now + dt.timedelta(hours=1)
+            if match[0] == "tonight" and (moment := _in_the_night(_strip(rest), now)):
+                return moment
             if day and (minutes := _time(rest, now, day)) is not None:
                 moment = dt.datetime.combine(day, dt.time()) + dt.timedelta(minutes=minutes)
                 again = match.groupdict().get("weekly")
                 return moment + 7 * DAY if again and moment <= now else moment
     return _bare_time(text, now)
+
+
+def _in_the_night(text: str, now: dt.datetime) -> dt.datetime | None:
+    """ "Tonight", alone or with a clock time: from five in the afternoon to five in the morning, which is of the next
+    day. After midnight the small hours of "tonight" are those that go on, and its evening is the one to come."""
+    if not text:
+        return dt.datetime.combine(now, dt.time(20)) if now.hour < 20 else now + dt.timedelta(hours=1)
+    if (time := p.clock(text)) is None:
+        return None
+    hour, minute, known = time
+    if not known and hour <= 12:
+        hour = hour % 12 + (12 if hour % 12 >= DAWN else 0)
+    moment = dt.datetime.combine(now, dt.time(hour % 24, minute))
+    return moment + DAY if moment <= now and moment.hour < DAWN else moment
 
 
 def _bare_time(text: str, now: dt.datetime) -> dt.datetime | None:

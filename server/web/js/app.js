@@ -4,7 +4,7 @@ import { ApiError, api } from "./api.js";
 import { $, announce, el } from "./dom.js";
 import { Errand } from "./errand.js";
 import { Recorder } from "./recorder.js";
-import { statusText } from "./words.js";
+import { moment, statusText } from "./words.js";
 
 const TAP_MS = 350;
 const thread = $("thread");
@@ -187,7 +187,8 @@ async function loadPast() {
   const commands = await api.history();
   $("no-past").hidden = commands.length > 0;
   $("past").replaceChildren(...commands.map((c) => {
-    const line = el("span", { class: "past-line" }, el("span", { class: "dot" }), statusText(c.status));
+    const taken = el("time", { datetime: c.created, title: new Date(c.created).toLocaleString() }, moment(c.created));
+    const line = el("span", { class: "past-line" }, el("span", { class: "dot" }), statusText(c.status), taken);
     const open = async () => show(await api.command(c.id)).element.scrollIntoView({ block: "start", behavior: "smooth" });
     return el("li", { "data-status": c.status }, el("button", { type: "button", onclick: open }, el("span", { class: "past-text" }, c.transcript?.text ?? "…"), line));
   }));

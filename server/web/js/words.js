@@ -60,3 +60,12 @@ export function duration(ms) {
 export function bytes(count) {
   return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
+
+// A time in the past: the clock alone when it is of today.
+export function moment(iso, now = new Date()) {
+  const when = new Date(iso);
+  const clock = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  if (when.toDateString() === now.toDateString()) return clock;
+  const year = when.getFullYear() === now.getFullYear() ? undefined : "numeric";
+  return `${when.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short", year })}, ${clock}`;
+}
