@@ -37,6 +37,7 @@ from .execution.sandbox import Sandbox, SandboxOptions
 from .hearing import Hearing
 from .planning.planned import Planned
 from .plugin.registry import Registry, load_registry
+from .telemetry import span
 from .understanding import Understanding
 
 log = logging.getLogger(__name__)
@@ -306,8 +307,9 @@ class Assistant:
                 row = await self._understanding.hear(row)
             async with lock:
                 if row["status"] == SUBMITTED or await self._understanding.plan(row):
-                    await self._submit(row["id"])
-                    await self._watch(row["id"])
+                    with span("run", command=row["id"]):
+                        await self._submit(row["id"])
+                        await self._watch(row["id"])
         except asyncio.CancelledError:
             raise
         except CommandError as error:

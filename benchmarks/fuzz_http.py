@@ -1,6 +1,7 @@
 """Requests drawn from the OpenAPI document, right and wrong ones: none may end in an unexpected 5xx.
 
-    python -m benchmarks.fuzz_http --examples 250        # per operation and phase; about 5,000 requests in all
+    python -m benchmarks.fuzz_http                                          # all phases, 60 examples per operation
+    python -m benchmarks.fuzz_http --phases fuzzing --examples 600 --seed 2   # more of the random ones
 
 Needs schemathesis. The service is the real one, with the shipped models, over the drawn library.
 """
@@ -17,14 +18,15 @@ from tests.e2e.service import new_service
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=250)
+    parser.add_argument("--examples", type=int, default=60)
+    parser.add_argument("--phases", default="examples,coverage,fuzzing")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with new_service() as service:
         service.start()
         fuzz = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{service.client.base_url}/openapi.json",
                 "--header", f"Authorization: {service.client.headers['Authorization']}",
-                "--checks", "not_a_server_error", "--phases", "examples,coverage,fuzzing", "--continue-on-failure",
+                "--checks", "not_a_server_error", "--phases", options.phases, "--continue-on-failure",
                 "--max-examples", str(options.examples), "--seed", str(options.seed),
                 "--request-timeout", "60"]  # fmt: skip
         status = subprocess.run(fuzz, cwd=service.home.parent).returncode

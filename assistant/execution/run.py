@@ -15,6 +15,7 @@ from assistant.plugin.registry import Registry
 from assistant.plugin.signature import ToolSpec, Type
 from assistant.plugin.types import DATACLASSES
 from assistant.plugin.values import ValueTypeError, decode_dataclass
+from assistant.telemetry import span
 
 from . import answers
 from .bell import Listener
@@ -142,7 +143,8 @@ class ErrandRun:
             args = arguments(step, spec, await self._results(references(step, spec)))
             call = self._call(n, spec, args, waited)
             if wish is None:
-                answer = await self._execute(n, spec, args, call)
+                with span("tool", errand=self.id, step=n, tool=spec.name):
+                    answer = await self._execute(n, spec, args, call)
                 value, artifacts = answer["value"], answer["artifacts"]
                 check_result(value, spec)
                 if isinstance(value, dict) and value.get("$type") in WISHES:
@@ -151,7 +153,8 @@ class ErrandRun:
                     await self._s.db(lambda: self._s.store.set_step(self.id, n, event=False, wish=wish))
             if wish is not None:
                 artifacts = wish["artifacts"]
-                value = await self._s.dispatcher.carry_out(call, wish["value"])
+                with span("effect", errand=self.id, step=n, kind=str(wish["value"]["$type"])):
+                    value = await self._s.dispatcher.carry_out(call, wish["value"])
         except (NothingThere, Refused, NotApproved, SandboxError, ValueTypeError, Failed, JournalError) as error:
             status, result = "cancelled" if isinstance(error, Declined) else "failed", getattr(error, "result", None)
             return await self._mark(n, status, error=_say(error, spec), result=result)
