@@ -211,19 +211,19 @@ class Assistant:
 
     async def get(self, id: str) -> Command:
         """A command as it stands. Raises UnknownCommand."""
-        row = await self._row_of(id)
-        return command(row, await self._errand(row))
+        row, errand = await self._db(self._look, id)
+        return command(row, errand)
 
     async def rest(self, id: str, seconds: float) -> Command:
         """The command once it is finished or asks something, or as it stands after `seconds`."""
         end = time.monotonic() + seconds
         with self._bell.listen(id) as listener:
             while True:
-                row = await self._row_of(id)
+                row, errand = await self._db(self._look, id)
                 left = end - time.monotonic()
                 if left <= 0 or row["status"] in (*ENDED, *ASKING):
-                    break
-                if row["status"] == SUBMITTED and not await self._unsubmitted(row):
+                    return command(row, errand)
+                if errand is not None:
                     await self.executor.wait(row["id"], left)
                     break
                 await listener.wait(min(left, 2.0))
@@ -274,7 +274,7 @@ class Assistant:
     async def history(self, limit: int = 50, session: str | None = None) -> list[Command]:
         """Commands, newest first."""
         rows = await self._db(self.commands.recent, limit, session)
-        return [command(row, await self._errand(row)) for row in rows]
+        return [command(row, await self._db(self._errand, row)) for row in rows]
 
     @property
     def waiting(self) -> int:
@@ -348,10 +348,13 @@ class Assistant:
         row = await self._db(self.commands.get, id)
         return await self._row_of(row["continues"]) if row["continues"] else row
 
-    async def _errand(self, row: dict[str, Any]) -> ErrandState | None:
-        if row["status"] != SUBMITTED or await self._unsubmitted(row):
-            return None
-        return await self.executor.state(row["id"])
+    def _look(self, id: str) -> tuple[dict[str, Any], ErrandState | None]:
+        """A command's row as `_row_of` finds it, and its errand once there is one; blocks."""
+        row = self.commands.get(id)
+        return self._look(row["continues"]) if row["continues"] else (row, self._errand(row))
+
+    def _errand(self, row: dict[str, Any]) -> ErrandState | None:
+        return self.executor.look(row["id"]) if row["status"] == SUBMITTED else None
 
     async def _db(self, function: Any, *args: Any) -> Any:
         return await asyncio.to_thread(function, *args)

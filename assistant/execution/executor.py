@@ -175,10 +175,14 @@ class Executor:
 
     async def state(self, id: str) -> ErrandState:
         """An errand as it stands. Raises UnknownErrand."""
-        row = await self._db(self.store.errand, id)
-        if row is None:
+        if (state := await self._db(self.look, id)) is None:
             raise UnknownErrand(id)
-        return errand_state(row, await self._db(self.store.full, id))
+        return state
+
+    def look(self, id: str) -> ErrandState | None:
+        """As `state`, without a thread: it blocks. None for an unknown errand."""
+        row = self.store.errand(id)
+        return None if row is None else errand_state(row, self.store.full(id))
 
     async def wait(self, id: str, seconds: float = 30.0) -> ErrandState:
         """The state once the errand is finished or asks something, or after `seconds`."""

@@ -7,10 +7,12 @@ All methods block; the executor calls them in threads.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +94,20 @@ class Store:
         """url: `sqlite:///file` or `postgresql+psycopg://…`. Creates the tables that are absent."""
         self.sqlite = url.startswith("sqlite")
         if self.sqlite:
-            private_file(Path(url.removeprefix("sqlite:///")))
+            file = Path(url.removeprefix("sqlite:///"))
+            private_file(file)
+            self._log = file.with_name(f"{file.name}-wal")
             self._engine = sa.create_engine(url, connect_args={"check_same_thread": False, "timeout": 30})
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
         else:
             self._engine = sa.create_engine(url, pool_pre_ping=True)
-        self._writer = self._engine.execution_options(write="FULL")
-        self._relaxed = self._engine.execution_options(write="NORMAL")
+        self._writer = self._engine.execution_options(write=True)
         # Writers of one process queue here instead of in SQLite's busy loop, which sleeps.
         self._lock = threading.Lock()
+        self._commits = 0
+        self._synced = 0  # so many of them are on the disk
+        self._syncing = threading.Lock()
         meta.create_all(self._writer)
 
     @contextmanager
@@ -112,9 +118,34 @@ class Store:
     @contextmanager
     def write(self, durable: bool = True) -> Iterator[sa.Connection]:
         """A transaction that changes something. Not durable: a power cut (never a kill) may take it back."""
-        writer = self._writer if durable else self._relaxed
-        with self._lock if self.sqlite else nullcontext(), writer.begin() as connection:
-            yield connection
+        if not self.sqlite:
+            with self._writer.begin() as connection:
+                yield connection
+            return
+        with self._lock:
+            with self._writer.begin() as connection:
+                yield connection
+            self._commits = mine = self._commits + 1
+        if durable:
+            self._sync(mine)
+
+    def _sync(self, commit: int) -> None:
+        """Bring a commit to the disk. Those that come while a sync is under way share the next one.
+
+        SQLite itself would sync while it holds the database's lock, so that all writers wait for the disk in turn. It
+        runs with synchronous=NORMAL, in which it syncs only where it moves its log into the database.
+        """
+        with self._syncing:
+            if self._synced >= commit:
+                return
+            latest = self._commits
+            with contextlib.suppress(FileNotFoundError):  # all of the log is in the database already
+                descriptor = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fdatasync(descriptor)
+                finally:
+                    os.close(descriptor)
+            self._synced = latest
 
     def close(self) -> None:
         self._engine.dispose()
@@ -301,11 +332,9 @@ def database_url(url: str | None, home: Path, name: str) -> str:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun below, not guessed by the driver
     connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")  # see Store._sync
     connection.execute("PRAGMA busy_timeout=30000")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    synchronous = connection.get_execution_options().get("write")
-    if synchronous:
-        connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if synchronous else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")

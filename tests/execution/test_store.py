@@ -1,0 +1,71 @@
+"""The database: what must survive a power cut is on the disk when the call returns, and many share one sync."""
+
+import os
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from assistant.execution import store as module
+from assistant.execution.store import Store, notes
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(f"sqlite:///{tmp_path / 'errands.db'}")
+    yield opened
+    opened.close()
+
+
+def add(store, n, durable=True):
+    with store.write(durable) as c:
+        c.execute(sa.insert(notes).values(errand=f"e{n}", step=1, text=f"note {n}", created=0.0))
+
+
+def test_durable_writes_wait_for_their_sync_and_share_it(store, monkeypatch):
+    """A slow disk: whoever returns has been synced by a sync that began after its commit."""
+    begun, real = [], os.fdatasync
+
+    def slow(descriptor):
+        with store.read() as c:
+            begun.append(set(c.execute(sa.select(notes.c.text)).scalars()))  # what this sync brings to the disk
+        time.sleep(0.02)
+        real(descriptor)
+
+    monkeypatch.setattr(module.os, "fdatasync", slow)
+
+    def client(first):
+        for n in range(first, first + 5):
+            add(store, n)
+            if not any(f"note {n}" in on_disk for on_disk in begun):
+                late.append(n)
+
+    late = []
+    threads = [threading.Thread(target=client, args=(100 * k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not late
+    assert 5 <= len(begun) < 40, "one sync for several"
+
+
+def test_what_may_be_lost_is_not_waited_for(store, monkeypatch):
+    def broken(descriptor):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(module.os, "fdatasync", broken)
+    add(store, 1, durable=False)
+    with pytest.raises(OSError, match="the disk is gone"):
+        add(store, 2)
+    monkeypatch.undo()
+    add(store, 3)  # and it goes on once the disk is back
+
+
+def test_a_failed_transaction_leaves_nothing(store):
+    with pytest.raises(ZeroDivisionError), store.write() as c:
+        c.execute(sa.insert(notes).values(errand="x", step=1, text="x", created=0.0))
+        raise ZeroDivisionError
+    with store.read() as c:
+        assert c.execute(sa.select(sa.func.count()).select_from(notes)).scalar() == 0
