@@ -1,4 +1,4 @@
-"""What `assistant train adapt` is worth: the evaluation's unseen tools, installed as plugins with their authors' examples.
+"""What `assistant train adapt` is worth: the unseen tools of the evaluation, installed as plugins with examples.
 
     python benchmarks/adapt.py [--steps 80] [--limit N]
 
