@@ -19,9 +19,10 @@ from .types import Hints
 SLOT = re.compile(r"<(\w+)>")
 EXPANSIONS = 6  # sentences from one template
 EXAMPLE_EXPANSIONS = 16  # from one example of an installed tool
+EXAMPLE_WEIGHT = 4  # of the example word for word
 JOINED = 4  # two-step errands begun with one example
 MOST_CONTACTS = 1000
-NAME_WEIGHT = 8  # a contact beside "my sister" or "the team"
+NAME_SHARE = 3  # the user's contacts together, beside "my sister", "the team" and their like together
 
 _TAILS = (
     "send it to <name>", "send it to <name> and <name>", "send them to <name>", "mail it to <name>",
@@ -73,9 +74,11 @@ def sentences(hints: Hints) -> Counts:
         expand(template, EXPANSIONS)
     for answer in _ANSWERS:
         expand(answer, _ANSWER_WEIGHT)
-    examples = [_generalise(spoken(example), values) for example in hints.examples]
-    for example in filter(None, examples):
+    known = [said for said in map(spoken, hints.examples) if said]
+    examples = [_generalise(said, values) for said in known]
+    for said, example in zip(known, examples, strict=True):
         expand(example, EXAMPLE_EXPANSIONS)
+        counts[tuple(said.split())] += EXAMPLE_WEIGHT
         for _ in range(JOINED):
             tail = choose.choice([*_TAILS, *examples])
             expand(f"{example} and {tail}", 2)
@@ -88,10 +91,10 @@ def sentences(hints: Hints) -> Counts:
 
 def _values(hints: Hints) -> dict[str, tuple[str, ...]]:
     values = dict(slot_values())
-    contacts = _names(hints.contacts)
+    contacts = _names(hints.contacts) or COMMON_NAMES
     for kind in ("name", "person"):
         # With an address book, only the user's own people come: every further name costs accuracy.
-        values[kind] += (contacts or COMMON_NAMES) * NAME_WEIGHT
+        values[kind] += contacts * max(1, NAME_SHARE * len(values[kind]) // len(contacts))
     albums = tuple(filter(None, map(spoken, hints.albums)))
     values["album"] += albums * max(1, len(values["album"]) // max(1, len(albums)))
     return values

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .denoise import remove_noise
 from .errors import NothingHeard
 from .language_model import JOIN, Counts, join_phrases, write_arpa
 from .lexicon import model_path, pronunciations
@@ -29,13 +30,14 @@ from .types import SAMPLE_RATE, Hints, Word
 FRAMES_PER_SECOND = 100
 PHRASES = 3000  # tokens of several words in the language model
 PHRASE_WEIGHT = 3  # of the sentences with phrases joined, beside the plain ones
-DITHER = 10.0  # root mean square added to 16-bit samples: digital silence breaks the cepstral mean
+DITHER = 30.0  # root mean square added to 16-bit samples: digital silence breaks the cepstral mean
 PEAK = 16_000.0
+PADDING = 0.05  # seconds of silence before and after; more pulls the cepstral mean of a short command away
 
 # Wide beams: with PocketSphinx's own, half of the errors on accented speech are search errors.
 SEARCH: dict[str, Any] = {
-    "lw": 12.0, "beam": 1e-80, "wbeam": 1e-50, "pbeam": 1e-80, "lpbeam": 1e-60, "lponlybeam": 1e-40,
-    "fwdflat": False, "maxhmmpf": 5_000, "loglevel": "FATAL",
+    "lw": 12.0, "bestpathlw": 12.0, "wip": 0.2, "beam": 1e-80, "wbeam": 1e-50, "pbeam": 1e-80, "lpbeam": 1e-60,
+    "lponlybeam": 1e-40, "fwdflat": False, "maxhmmpf": 5_000, "loglevel": "FATAL",
 }  # fmt: skip
 
 # Mean natural log probability of a word below which nothing was heard.
@@ -123,9 +125,10 @@ def _run(decoder: Any, pcm: bytes) -> None:
 
 
 def _pcm(samples: np.ndarray) -> bytes:
-    """16-bit samples at a common level, with a little noise."""
-    peak = float(np.abs(samples).max(initial=0.0)) or 1.0
-    quiet = np.pad(samples * (PEAK / peak), SAMPLE_RATE // 5)
+    """16-bit samples at a common level, their steady noise replaced by a little of a known kind."""
+    clean = remove_noise(samples)
+    peak = float(np.abs(clean).max(initial=0.0)) or 1.0
+    quiet = np.pad(clean * (PEAK / peak), round(PADDING * SAMPLE_RATE))
     noise = np.random.default_rng(0).normal(0.0, DITHER, len(quiet))
     return np.clip(quiet + noise, -32_767, 32_767).astype(np.int16).tobytes()
 
@@ -140,7 +143,7 @@ def _split(tokens: list[Any]) -> Iterator[Word]:
     for token in tokens:
         words = token.word.partition("(")[0].split(JOIN)
         lengths = [len(pronunciations(word)[0].split()) for word in words]
-        start = token.start_frame / FRAMES_PER_SECOND - 0.2  # the silence that _pcm puts in front
+        start = token.start_frame / FRAMES_PER_SECOND - PADDING
         step = (token.end_frame + 1 - token.start_frame) / FRAMES_PER_SECOND / sum(lengths)
         for word, length in zip(words, lengths, strict=True):
             end = start + step * length
@@ -178,7 +181,7 @@ def _digest(hints: Hints) -> str:
     """Changes with the hints, the shipped sentences and the way the model is made."""
     digest = hashlib.sha256(repr((hints, PHRASES, PHRASE_WEIGHT)).encode())
     for name in ("data/templates.txt", "data/slots.tsv", "data/g2p.txt.gz", "phrases.py", "language_model.py",
-                 "lexicon.py"):  # fmt: skip
+                 "lexicon.py", "spoken.py"):  # fmt: skip
         digest.update(files(__package__).joinpath(name).read_bytes())
     return f"domain-{digest.hexdigest()[:16]}"
 

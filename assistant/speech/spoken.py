@@ -15,6 +15,7 @@ _ORDINALS = {
     "twelve": "twelfth",
 }  # fmt: skip
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "ß": "ss", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
+_HOURS = "|".join(_ONES[1:13])
 _SYMBOLS = {
     "&": " and ", "@": " at ", "%": " percent ", "€": " euros ", "£": " pounds ", "$": " dollars ", "+": " plus ",
 }  # fmt: skip
@@ -65,7 +66,9 @@ def spoken(text: str) -> str:
     for symbol, words in _SYMBOLS.items():
         text = text.replace(symbol, words)
     text = re.sub(r"\b([01]?\d|2[0-3])[:.]([0-5]\d)\b", _clock, text)
-    text = re.sub(r"\b([ap])\.?\s?m\b\.?", r"\1 m", text)
+    # "9 am", "9:30pm", "nine p.m.", but not "I am".
+    text = re.sub(r"\b([ap])\.\s?m\b\.?", r"\1 m", text)
+    text = re.sub(rf"(\d|\b(?:{_HOURS}|o'clock)\b)\s?([ap])m\b", r"\1 \2 m", text)
     text = re.sub(r"(\d+)(?:st|nd|rd|th)\b", lambda m: f" {ordinal(int(m[1][:5]))} ", text)
     text = re.sub(r"(\d)\.(\d)", r"\1 point \2", text)
     text = re.sub(r"\d+", lambda m: f" {_number(m[0])} ", text)
