@@ -73,6 +73,11 @@ KEEP = ["{c} put them in the album {x}", "{c} add them to album {x}", "{c} save 
         "{c} file them under {x}", "{c} move them into the {x} album"]  # fmt: skip
 
 
+CORRECTED = {"int", "name", "place", "album", "person"}
+CORRECTIONS = ["{w} no {r}", "{w}, no, {r}", "{w}, sorry, {r}", "{w} I mean {r}", "{w} no make that {r}",
+               "{w}, no wait, {r}", "{w}, or rather {r}", "{w}, wait, {r}", "{w} sorry {r}", "{w} no no {r}"]  # fmt: skip
+
+
 @dataclass
 class Composer:
     """The parts of one sentence; every slot gets a name of its own."""
@@ -88,9 +93,13 @@ class Composer:
         return self.rng.random() < share
 
     def slot(self, kind: str) -> tuple[str, str]:
-        """(as it stands in the sentence, as it stands in the plan)."""
+        """(as it stands in the sentence, as it stands in the plan); sometimes the speaker corrects himself."""
         name = f"s{next(self.names)}"
-        return f"{{{name}:{kind}}}", f"{{{name}}}"
+        said = f"{{{name}:{kind}}}"
+        if kind in CORRECTED and self.chance(0.06):
+            wrong = f"{{s{next(self.names)}:{kind}}}"
+            said = self.pick(CORRECTIONS, w=wrong, r=said)
+        return said, f"{{{name}}}"
 
     def add(self, tool: str, **args: Any) -> str:
         self.steps.append((tool, args))
@@ -130,11 +139,12 @@ class Composer:
     def edited(self, said: str, photos: str) -> tuple[str, str]:
         if not self.chance(0.2):
             return said, photos
-        effect = self.rng.choice(sorted(EFFECTS))
-        how = self.pick(EFFECTS[effect])
-        return self.pick(["{s} in {h}", "{s}, {h},", "{h} {s}", "{s} made {h}"], s=said, h=how), self.add(
-            "photos.edit", photos=photos, effect=effect
-        )
+        effects = self.rng.sample(sorted(EFFECTS), self.rng.choice([1, 1, 2, 3]))
+        how = [self.pick(EFFECTS[effect]) for effect in effects]
+        for effect in effects:
+            photos = self.add("photos.edit", photos=photos, effect=effect)
+        glue = self.rng.choice([" and ", ", ", " then "])
+        return self.pick(["{s} in {h}", "{s}, {h},", "{h} {s}", "{s} made {h}"], s=said, h=glue.join(how)), photos
 
     def made(self) -> tuple[str, str]:
         """(a request for a GIF, video or collage, reference to it)."""
@@ -194,7 +204,7 @@ class Composer:
 def compose(rng: Random) -> Template:
     """One sentence and its plan."""
     c = Composer(rng)
-    kind = rng.choices(["send", "make", "two", "photos", "keep", "tell"], [9, 4, 3, 3, 2, 3])[0]
+    kind = rng.choices(["send", "make", "two", "each", "photos", "keep", "tell"], [9, 4, 3, 2, 3, 2, 3])[0]
     if kind == "tell":
         say = c.told()
     elif kind == "photos":
@@ -205,6 +215,12 @@ def compose(rng: Random) -> Template:
         album, value = c.slot("album")
         say = c.pick(KEEP, c=c.pick(["take {s} and", "{s},", "get {s} and"], s=said), x=album)
         c.add("photos.add_to_album", photos=photos, album=value)
+    elif kind == "each":  # one thing for one person, another for another
+        parts = []
+        for _ in range(2):
+            said, result = c.made()
+            parts.append(c.sent(said, [result]))
+        say = f"{parts[0]} {c.pick(['and', ', and', 'and also', '.', ', then'])} {parts[1]}"
     elif kind == "two":
         first, a = c.made()
         second, b = c.made()
