@@ -41,7 +41,7 @@ SEARCH: dict[str, Any] = {
 }  # fmt: skip
 
 # Mean natural log probability of a word below which nothing was heard.
-EXPECTED = -3.7
+EXPECTED = -3.5
 
 OUTSIDE = (
     "that was not about anything this assistant can do, or it was not clear enough for the offline recogniser; "
