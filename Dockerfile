@@ -18,7 +18,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY assistant assistant
 COPY tools tools
 COPY server server
-RUN /app/bin/pip install --no-deps . && /app/bin/python -m compileall -q /app/lib
+# pip compiles what it installs, so nothing is compiled at the start.
+RUN /app/bin/pip install --no-deps .
 
 FROM python:3.11-slim-bookworm
 # The engine's CPU kernels are compiled for the very processor they run on, at the first start.

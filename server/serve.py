@@ -23,6 +23,7 @@ from .token import FILE, load_token
 
 log = logging.getLogger("server")
 GRACE_S = 10
+SWITCH_S = 0.001  # planning computes in threads; requests need not wait Python's 5 ms for each of them
 FORESEEN = (OSError, RuntimeError, ValueError, SQLAlchemyError, SandboxError)  # their texts say what to do
 
 
@@ -34,6 +35,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Raises TokenError, StartError, OSError (the port is taken)."""
     token, new = load_token(settings.home)
     logs.configure(settings, token)
+    sys.setswitchinterval(SWITCH_S)
     assistant = Assistant(settings)
     app = create_app(assistant, token=token)
     config = uvicorn.Config(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from assistant.assistant import Assistant
 
 
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
 class ServiceError(Exception):
     """The service has refused a request; the text is its reason."""
 
@@ -129,5 +132,6 @@ def service_at(settings: Settings, url: str | None = None) -> Service:
         token = (settings.home / "token").read_text().strip()
     except OSError as error:
         exits.leave(f"{settings.home / 'token'}: {error.strerror}; start the service first", exits.UNAVAILABLE)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = LOOPBACK.get(settings.host, settings.host)  # where it listens everywhere, we go the short way
+    host = f"[{host}]" if ":" in host else host
     return Service(url or f"http://{host}:{settings.port}", token)

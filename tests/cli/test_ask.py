@@ -9,7 +9,8 @@ from rich.console import Console
 from assistant.cli import exits
 from assistant.cli.ask import follow
 from assistant.cli.demo import RECORDING
-from assistant.cli.service import Service, ServiceError, server_sent_events
+from assistant.cli.service import Service, ServiceError, server_sent_events, service_at
+from assistant.config import load_settings
 from tests.server.conftest import TOKEN
 from tests.server.dictated import Dictated
 from tests.server.live import live
@@ -122,3 +123,11 @@ def test_server_sent_events():
         return [event async for event in server_sent_events(lines())]
 
     assert asyncio.run(read()) == [(7, "step", {"id": 1})]
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8080"), ("::", "http://[::1]:8080"),
+                                           ("127.0.0.1", "http://127.0.0.1:8080")])  # fmt: skip
+def test_a_service_that_listens_everywhere_is_found_on_this_machine(tmp_path, host, url):
+    """As in the container; the service would not answer to the Host 0.0.0.0."""
+    (tmp_path / "token").write_text("t" * 40)
+    assert service_at(load_settings(home=tmp_path, host=host)).url == url
