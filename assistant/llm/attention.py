@@ -36,9 +36,7 @@ def rotations(rope: Rope, head_dim: int, positions: Array) -> tuple[Array, Array
     """Cosines and sines `[B, T, 1, head_dim / 2]` float32 for `positions[B, T]`."""
     angles = positions[..., None, None].astype(jnp.float32) * inverse_frequencies(rope, head_dim)
     # XLA would fuse sine and cosine into every layer and compute them anew there; nothing is fused into a branch.
-    return jax.lax.cond(
-        jnp.any(positions >= 0), lambda: (jnp.cos(angles), jnp.sin(angles)), lambda: (angles, angles)
-    )
+    return jax.lax.cond(jnp.any(positions >= 0), lambda: (jnp.cos(angles), jnp.sin(angles)), lambda: (angles, angles))
 
 
 def rotate(x: Array, rotation: tuple[Array, Array]) -> Array:
