@@ -2,7 +2,7 @@
 
 accuracy: commands by synthetic voices (espeak-ng, flite, festival), clean and with white noise at 15 dB; speech about
 other things and noise, which must be refused; word error rate on human recordings (--recordings, with transcripts.tsv).
-speed: real-time factors of the offline recogniser and of Whisper with random weights, beside plain `whisper.transcribe`
+speed: real-time factors of the offline recogniser and of Whisper with random weights, beside plain `whisper.decode`
 and faster-whisper where it is installed. fuzz: damaged variants of valid files through the decoder, each a clear
 refusal or sound. letters: letter-to-sound on words held out of its training. Machine and load are printed first.
 """
@@ -18,8 +18,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -190,21 +191,25 @@ def _human(engine: SphinxEngine, folder: Path) -> None:
 
 
 def speed() -> None:
-    """Processor time, one thread, as a share of the audio's duration."""
-    import torch
-
-    torch.set_num_threads(1)
+    """Wall time as a share of the audio's duration, with as many threads as there are cores."""
     if shutil.which("espeak-ng"):
+        began = time.perf_counter()
         engine = SphinxEngine(hints(), Path(tempfile.mkdtemp()))
-        samples = say("espeak-ng:en-us", "make a gif of my five most recent photos and send it to alice")
-        best = min(_seconds(lambda: hear(engine, samples)) for _ in range(2))
-        print(f"offline recogniser: {best / len(samples) * SAMPLE_RATE:.3f} × real time")
+        print(f"offline recogniser: model built and loaded in {time.perf_counter() - began:.1f} s", flush=True)
+        for text in ("send it to alice", "make a gif of my five most recent photos and send it to alice", ELSEWHERE[0]):
+            samples = say("espeak-ng:en-us", text)
+            best, duration = _seconds(lambda s=samples: hear(engine, s)), len(samples) / SAMPLE_RATE
+            print(f"offline recogniser: {text!r}: {best / duration:.3f} × real time", flush=True)
     for name, layers, width, heads in (("tiny", 4, 384, 6), ("base", 6, 512, 8)):
         _whisper_speed(name, layers, width, heads)
 
 
 def _whisper_speed(name: str, layers: int, width: int, heads: int) -> None:
-    """Our engine and plain whisper on the same random weights; greedy, one temperature, 20 tokens."""
+    """Our engine, plain whisper and faster-whisper on the same random weights, float32.
+
+    Greedy, at one temperature, and four tokens for each second of audio, which is quick speech: random weights do not
+    know when to stop.
+    """
     import torch
     import whisper
     from whisper.model import ModelDimensions
@@ -218,36 +223,95 @@ def _whisper_speed(name: str, layers: int, width: int, heads: int) -> None:
         file = Path(folder) / f"{name}.pt"
         torch.save({"dims": model.dims.__dict__, "model_state_dict": model.state_dict()}, file)
         ours = WhisperEngine(str(file), Hints(), device="cpu")
-    options = whisper.DecodingOptions(language="en", without_timestamps=True, fp16=False, sample_len=20)
+        faster = faster_whisper(model, Path(folder) / "ct2")
 
-    def encode_and_decode(samples: np.ndarray, window: int, on: object) -> None:
+    def plain(samples: np.ndarray, window: int, on: object, tokens: int) -> None:
+        options = whisper.DecodingOptions(language="en", without_timestamps=True, fp16=False, sample_len=tokens)
         padded = np.pad(samples[:window], (0, max(0, window - len(samples))))
         whisper.decode(on, whisper.log_mel_spectrogram(torch.from_numpy(padded)), options)
 
     for seconds in (3, 8, 30):
         samples = np.random.default_rng(0).normal(0, 0.1, seconds * SAMPLE_RATE).astype(np.float32)
-        both = [
-            lambda s=samples: encode_and_decode(s, ours._window(s), ours.model),
-            lambda s=samples: encode_and_decode(s, 30 * SAMPLE_RATE, model),
-        ]
-        for work in both:
-            work()  # the first call allocates
-        mine, plain = (min(_seconds(work), _seconds(work)) for work in both)
-        print(
-            f"whisper {name}, {seconds:2} s: ours {mine:.2f} s ({mine / seconds:.2f}×), plain {plain:.2f} s, "
-            f"ratio {plain / mine:.1f}",
-            flush=True,
-        )
+        tokens = 4 * seconds
+        mine = _seconds(lambda s=samples, n=tokens: plain(s, ours._window(s), ours.model, n))
+        theirs = _seconds(lambda s=samples, n=tokens: plain(s, 30 * SAMPLE_RATE, model, n))
+        line = f"whisper {name}, {seconds:2} s: ours {mine:.3f} s, openai-whisper {theirs:.3f} s ({theirs / mine:.1f}×)"
+        if faster is not None:
+            other = _seconds(lambda s=samples, n=tokens: faster(s, n))
+            line += f", faster-whisper {other:.3f} s ({other / mine:.1f}×)"
+        print(line, flush=True)
+
+
+def faster_whisper(model: Any, folder: Path) -> Callable[[np.ndarray, int], None] | None:
+    """The same weights in CTranslate2, which is what faster-whisper runs: (samples, tokens) → None."""
     try:
-        import faster_whisper  # noqa: F401
+        import ctranslate2
+        from ctranslate2.converters.transformers import WhisperLoader
+        from faster_whisper.feature_extractor import FeatureExtractor
     except ImportError:
         print("faster-whisper is not installed: not compared")
+        return None
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+    dims = model.dims
+    config = WhisperConfig(
+        vocab_size=dims.n_vocab, d_model=dims.n_audio_state, encoder_layers=dims.n_audio_layer,
+        decoder_layers=dims.n_text_layer, encoder_attention_heads=dims.n_audio_head,
+        decoder_attention_heads=dims.n_text_head, encoder_ffn_dim=4 * dims.n_audio_state,
+        decoder_ffn_dim=4 * dims.n_text_state,
+    )  # fmt: skip
+    copy = WhisperForConditionalGeneration(config)
+    renamed = {f"model.{_hugging_face(key)}": value for key, value in model.state_dict().items()}
+    missing, unknown = copy.load_state_dict(renamed, strict=False)
+    assert not unknown and set(missing) <= {"proj_out.weight"}, (missing, unknown)
+    copy.tie_weights()
+    spec = WhisperLoader().get_model_spec(copy)
+    special = {50257: "endoftext", 50258: "startoftranscript", 50259: "en", 50359: "transcribe", 50363: "notimestamps"}
+    spec.register_vocabulary([f"<|{special.get(number, number)}|>" for number in range(dims.n_vocab)])
+    spec.config.suppress_ids, spec.config.suppress_ids_begin = [50257], [50257]  # the end of the text
+    spec.config.alignment_heads, spec.config.lang_ids = [], [50259]
+    spec.validate()
+    folder.mkdir()
+    spec.save(str(folder))
+    engine = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32", intra_threads=os.cpu_count())
+    features = FeatureExtractor()
+
+    def transcribe(samples: np.ndarray, tokens: int) -> None:
+        mel = features(samples, chunk_length=30)[:, :3000]
+        mel = np.pad(mel, ((0, 0), (0, 3000 - mel.shape[1]))).astype(np.float32)[None]
+        start = [50258, 50259, 50359, 50363]
+        view = ctranslate2.StorageView.from_array(np.ascontiguousarray(mel))
+        [result] = engine.generate(view, [start], beam_size=1, max_length=2 * tokens, suppress_tokens=[50257])
+        assert len(result.sequences_ids[0]) >= tokens - 1, len(result.sequences_ids[0])
+
+    return transcribe
 
 
-def _seconds(work: object) -> float:
-    began = time.process_time()
-    work()  # type: ignore[operator]
-    return time.process_time() - began
+_NAMES = (
+    ("blocks", "layers"), ("mlp.0", "fc1"), ("mlp.2", "fc2"), ("mlp_ln", "final_layer_norm"),
+    ("cross_attn_ln", "encoder_attn_layer_norm"), ("attn_ln", "self_attn_layer_norm"),
+    (".cross_attn.", ".encoder_attn."), (".attn.", ".self_attn."), ("attn.query", "attn.q_proj"),
+    ("attn.key", "attn.k_proj"), ("attn.value", "attn.v_proj"), ("attn.out", "attn.out_proj"),
+    ("decoder.ln.", "decoder.layer_norm."), ("encoder.ln_post.", "encoder.layer_norm."),
+    ("token_embedding", "embed_tokens"), ("positional_embedding", "embed_positions.weight"),
+)  # fmt: skip
+
+
+def _hugging_face(key: str) -> str:
+    """A parameter's name in transformers, from its name in openai-whisper."""
+    for ours, theirs in _NAMES:
+        key = key.replace(ours, theirs)
+    return key
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Wall time of the best of three calls, after one that allocates."""
+    times = []
+    for _ in range(4):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
 
 
 def fuzz(count: int, seed: int) -> None:
