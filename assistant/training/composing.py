@@ -75,7 +75,7 @@ KEEP = ["{c} put them in the album {x}", "{c} add them to album {x}", "{c} save 
 
 CORRECTED = {"int", "name", "place", "album", "person"}
 CORRECTIONS = ["{w} no {r}", "{w}, no, {r}", "{w}, sorry, {r}", "{w} I mean {r}", "{w} no make that {r}",
-               "{w}, no wait, {r}", "{w}, or rather {r}", "{w}, wait, {r}", "{w} sorry {r}", "{w} no no {r}"]  # fmt: skip
+               "{w}, no wait, {r}", "{w}, or rather {r}", "{w}, wait, {r}", "{w} sorry {r}"]  # fmt: skip
 
 
 @dataclass

@@ -37,7 +37,7 @@ from .packs import Encoder, Shape
 class RunSettings:
     """What defines a run."""
 
-    steps: int = 1120
+    steps: int = 3800
     seed: int = 0
     vocab: int = 5120
     hidden: int = 256
@@ -218,7 +218,7 @@ def train(folder: Path, settings: RunSettings, *, data: int = 1, tensor: int = 1
 
 def main(
     run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/planner"),
-    steps: int = 1120,
+    steps: int = 3800,
     invented: int = 3,
     hidden: int = 256,
     layers: int = 6,
