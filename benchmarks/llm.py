@@ -1,12 +1,13 @@
-"""The engine beside transformers + torch, on the same random weights.
+"""The engine beside transformers + torch and llama.cpp, on the same random weights and prompts.
 
-    python -m benchmarks.llm --shape planner              # the project's own planner; seconds
-    python -m benchmarks.llm --shape 0.6b                 # the shape of Qwen3 0.6B; minutes and 8 GB
-    python -m benchmarks.llm --shape planner --kinds float32 int8 --skip torch
+    python -m benchmarks.llm --shape planner                     # the project's own planner: a minute
+    python -m benchmarks.llm --shape 0.6b --keep /tmp/qwen       # the shape of Qwen3 0.6B: minutes and 8 GB
+    python -m benchmarks.llm --shape 0.6b --keep /tmp/qwen --only engine:int8 llama:q8_0
 
-Reports prefill and decode tokens per second at batch 1, 8 and 32, the share of the measured memory bandwidth that
-decode at batch 1 reaches, and the time to a complete three-step tool call under a schema. Each figure is the best of
-several runs; `cpu ms` is processor time, which other work on the machine disturbs less than wall time.
+Reports prefill and decode tokens per second at batch 1, 8 and 32 after 128 tokens of context, the share of the measured
+memory bandwidth that decode at batch 1 reaches, and the time to a complete three-step tool call under a schema, the
+static prompt being cached. Each figure is the best of several runs. `--keep` keeps weights and compiled programs, so
+that the parts can run one by one; `--prepare` only makes them. llama.cpp needs `pip install llama-cpp-python gguf`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer as FastTokenizer
@@ -26,11 +29,11 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 PLANNER = {
     "vocab_size": 5120,
-    "hidden_size": 320,
-    "intermediate_size": 960,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 5,
-    "num_key_value_heads": 5,
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
     "head_dim": 64,
 }
 QWEN = {
@@ -43,6 +46,8 @@ QWEN = {
     "head_dim": 128,
 }
 SHAPES = {"planner": PLANNER, "0.6b": QWEN}
+ALL = ["engine:float32", "engine:bfloat16", "engine:int8", "torch:float32", "torch:bfloat16"]
+ALL += ["llama:f32", "llama:bf16", "llama:q8_0"]
 STEP = {
     "anyOf": [
         {
@@ -73,23 +78,54 @@ STATIC = "You turn a request into a plan of tool calls. Tools: photos.select, gi
 UTTERANCE = "make a GIF of my five most recent photos and send it to Alice"
 
 
-def best(action: Callable[[], object], runs: int) -> tuple[float, float]:
-    """Smallest wall and processor seconds of several runs."""
-    walls, cpus = [], []
+@dataclass
+class Figure:
+    """One line of the report."""
+
+    who: str
+    what: str
+    value: float
+    unit: str
+    note: str = ""
+
+
+class Report:
+    """Prints figures as a table and keeps them."""
+
+    def __init__(self, who: str, peak: float) -> None:
+        self.who, self.peak = who, peak
+        self.figures: list[Figure] = []
+
+    def add(self, what: str, value: float, unit: str, note: str = "") -> None:
+        """One figure."""
+        self.figures.append(Figure(self.who, what, value, unit, note))
+        print(f"| {self.who} | {what} | {value:.{1 if value < 100 else 0}f} {unit} | {note} |", flush=True)
+
+    def rate(self, rows: int, tokens: int, seconds: float, size: int) -> None:
+        """Tokens per second of one step over `rows` rows of `tokens` tokens; `size`: bytes of the weights."""
+        what = f"decode, batch {rows}" if tokens == 1 else f"prefill of {tokens}"
+        note = f"{size / seconds / self.peak:.0%} of the bandwidth" if rows == tokens == 1 else ""
+        self.add(what, rows * tokens / seconds, "tokens/s", note)
+
+
+def best(action: Callable[[], object], runs: int) -> float:
+    """Smallest wall time of several runs, in seconds; the first one is not counted."""
+    action()
+    times = []
     for _ in range(runs):
-        wall, cpu = time.perf_counter(), time.process_time()
+        begin = time.perf_counter()
         action()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return min(walls), min(cpus)
+        times.append(time.perf_counter() - begin)
+    return min(times)
 
 
 def bandwidth() -> float:
     """Bytes per second that this process reads from memory, all its threads together."""
     import torch
 
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     data = torch.ones(256 * 1024 * 1024 // 4)
-    return data.numel() * 4 / best(lambda: data.sum(), 7)[0]
+    return data.numel() * 4 / best(lambda: data.sum(), 9)
 
 
 def checkpoint(shape: str, folder: Path) -> None:
@@ -112,116 +148,97 @@ def checkpoint(shape: str, folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def report(name: str, what: str, value: str, cpu: float | None = None) -> None:
-    print(f"| {name} | {what} | {value} | {'' if cpu is None else f'{cpu * 1e3:.2f}'} |", flush=True)
+def steps(batches: list[int]) -> Iterator[tuple[int, int]]:
+    """(rows, tokens per row) of the steps that are measured."""
+    yield from [(1, 256), (1, 8), *((rows, 1) for rows in batches)]
 
 
-def engine_figures(folder: Path, kind: str, peak: float, runs: int, batches: list[int]) -> None:
+def measure_engine(folder: Path, kind: str, report: Report, runs: int, batches: list[int]) -> None:
+    """Steps of the runner (forward pass and choice), and a whole plan through the engine."""
     import jax
 
     from assistant.llm import Engine, Request, load
+    from assistant.llm.kernels import use_compilation_cache
     from assistant.llm.runner import Batch
 
-    name = f"engine {kind}"
+    use_compilation_cache(folder / "compiled")
     loaded = load(folder, dtype=kind)
     size = sum(x.nbytes for x in jax.tree.leaves(loaded.params))
-    with Engine(loaded, slots=max(batches), length=1024, rows=batches, sizes=(1, 8, 64, 256)) as engine:
-        runner, vocab = engine._runner, loaded.config.vocab_size
-        for rows, tokens in [(1, 256), (1, 8), *((rows, 1) for rows in batches)]:
-            batch = Batch.empty(rows, tokens, vocab, engine.length)
+    with Engine(loaded, slots=max(batches), length=512, rows=batches, sizes=(1, 8, 64, 256)) as engine:
+        for rows, tokens in steps(batches):
+            batch = Batch.empty(rows, tokens, loaded.config.vocab_size, engine.length)
             for row in range(rows):
                 batch.set(row, row, 128, [1] * tokens, None)
-            scored = tokens <= engine._scored
-            runner.step(batch, scored)
-            wall, cpu = best(lambda batch=batch, scored=scored: runner.step(batch, scored), runs)
-            what = f"decode, batch {rows}" if tokens == 1 else f"prefill of {tokens}"
-            share = f", {size / wall / peak:.0%} of bandwidth" if rows == tokens == 1 else ""
-            report(name, what, f"{rows * tokens / wall:.0f} tokens/s{share}", cpu)
+            report.rate(rows, tokens, best(lambda batch=batch: engine._runner.step(batch), runs), size)
+    with Engine(loaded, slots=1, length=512, sizes=(1, 8, 64, 256)) as engine:
         engine.add_prefix("static", STATIC)
-        grammar = loaded.grammars.json_schema(SCHEMA)
-        results, costs = [], []
-        for _ in range(runs):
-            wall, cpu = time.perf_counter(), time.process_time()
-            request = Request(UTTERANCE, prefix="static", constraint=grammar.copy(), max_tokens=300)
-            results.append((engine.generate(request), time.perf_counter() - wall))
-            costs.append(time.process_time() - cpu)
-        result, wall = min(results, key=lambda pair: pair[1])
+        grammar, results = loaded.grammars.json_schema(SCHEMA), []
+
+        def plan(i: int) -> None:  # another number each time, so that nothing of the utterance is cached
+            text = UTTERANCE.replace("five", str(100 + i))
+            begin = time.perf_counter()
+            result = engine.generate(Request(text, prefix="static", constraint=grammar.copy(), max_tokens=300))
+            results.append((time.perf_counter() - begin, result))
+
+        for i in range(runs + 2):
+            plan(i)
+        seconds, result = min(results[2:], key=lambda pair: pair[0])
         assert json.loads(result.text)["steps"][2], result.text
-        what = f"three-step plan of {len(result.tokens)} tokens in {result.forwards} forwards"
-        report(name, what, f"{wall * 1e3:.1f} ms", min(costs))
-        masks = []
-        copy = grammar.copy()
-        out = np.zeros(-(-vocab // 32), np.uint32)
-        for token in result.tokens:
-            begin = time.thread_time()
-            if not token.forced:
-                copy.mask(out)
-            copy.consume(token.id)
-            copy.forced()
-            masks.append(time.thread_time() - begin)
-        report(name, "grammar, per token", f"{statistics.mean(masks) * 1e6:.0f} µs")
+        note = f"{len(result.tokens)} tokens in {result.forwards} forwards"
+        report.add("plan under a schema", seconds * 1e3, "ms", note)
+        report.add("grammar, per token", grammar_time(grammar, result, loaded.config.vocab_size) * 1e6, "µs")
 
 
-def torch_figures(folder: Path, kind: str, peak: float, runs: int, batches: list[int]) -> None:
-    """transformers with its own cache; the plan runs without a grammar: as many forwards as the plan has tokens."""
-    import torch
-    from transformers import AutoModelForCausalLM, DynamicCache
-
-    name = f"torch {kind}"
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, kind)).eval()
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
-
-    @torch.inference_mode()
-    def forward(tokens: torch.Tensor, cache: DynamicCache) -> DynamicCache:
-        return model(tokens, past_key_values=cache, logits_to_keep=1).past_key_values
-
-    for rows, tokens in [(1, 256), (1, 8), *((rows, 1) for rows in batches)]:
-        cache = forward(torch.ones(rows, 128, dtype=torch.long), DynamicCache())
-
-        def once(rows: int = rows, tokens: int = tokens, cache: DynamicCache = cache) -> None:
-            forward(torch.ones(rows, tokens, dtype=torch.long), cache)
-            cache.crop(128)
-
-        once()
-        wall, cpu = best(once, runs)
-        what = f"decode, batch {rows}" if tokens == 1 else f"prefill of {tokens}"
-        share = f", {size / wall / peak:.0%} of bandwidth" if rows == tokens == 1 else ""
-        report(name, what, f"{rows * tokens / wall:.0f} tokens/s{share}", cpu)
-    tokenizer = FastTokenizer.from_file(str(folder / "tokenizer.json"))
-    plan = {
-        "steps": [{"tool": "photos.select", "args": {"count": 5}}, {"tool": "gif.create", "args": {"photos": "$1"}}]
-    }
-    plan["steps"].append({"tool": "messages.send", "args": {"to": "Alice", "attachments": "$2"}})
-    count, prompt = (len(tokenizer.encode(text).ids) for text in (json.dumps(plan), STATIC + UTTERANCE))
-
-    def whole() -> None:
-        cache = forward(torch.ones(1, prompt, dtype=torch.long), DynamicCache())
-        for _ in range(count):
-            forward(torch.ones(1, 1, dtype=torch.long), cache)
-
-    wall, cpu = best(whole, max(1, runs // 3))
-    report(name, f"prompt of {prompt} and {count} tokens without a grammar", f"{wall * 1e3:.1f} ms", cpu)
+def grammar_time(grammar: Any, result: Any, vocab: int) -> float:
+    """Mean seconds per token that masks, consuming and forced tokens take."""
+    copy, out, times = grammar.copy(), np.zeros(-(-vocab // 32), np.uint32), []
+    for token in result.tokens:
+        begin = time.perf_counter()
+        if not token.forced:
+            copy.mask(out)
+        copy.consume(token.id)
+        copy.forced()
+        times.append(time.perf_counter() - begin)
+    return statistics.mean(times)
 
 
 def main() -> None:
+    from benchmarks import llm_peers
+
+    measures = {"engine": measure_engine, "torch": llm_peers.measure_torch, "llama": llm_peers.measure_llama}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="planner")
-    parser.add_argument("--kinds", nargs="+", default=["float32", "bfloat16", "int8"])
+    parser.add_argument("--only", nargs="+", default=ALL, metavar="WHO:KIND", help=f"of {' '.join(ALL)}")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--skip", choices=["torch", "engine"], nargs="*", default=[])
+    parser.add_argument("--keep", type=Path, help="folder for weights and compiled programs, kept for the next run")
+    parser.add_argument("--prepare", action="store_true", help="make the weights, measure nothing")
+    parser.add_argument("--out", type=Path, help="JSON file to which the figures are added")
     options = parser.parse_args()
-    peak = bandwidth()
-    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
-    print(f"{options.shape}, {cores} core(s), memory {peak / 1e9:.1f} GB/s, load {load:.0f}")
-    print("\n| who | what | figure | cpu ms |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as name:
-        checkpoint(options.shape, Path(name))
-        for kind in options.kinds if "engine" not in options.skip else []:
-            engine_figures(Path(name), kind, peak, options.runs, options.batches)
-        for kind in (k for k in options.kinds if k != "int8" and "torch" not in options.skip):
-            torch_figures(Path(name), kind, peak, options.runs, options.batches)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "tokenizer.json").exists():
+            checkpoint(options.shape, folder)
+        if options.prepare:
+            for name in options.only:
+                if name.startswith("llama:"):
+                    llm_peers.gguf_file(folder, name.partition(":")[2])
+            return
+        peak = bandwidth()
+        cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+        print(f"{options.shape}, {cores} core(s), memory {peak / 1e9:.1f} GB/s, load {load:.0f}")
+        print("\n| who | what | figure | |\n|---|---|---|---|")
+        for name in options.only:
+            who, _, kind = name.partition(":")
+            report = Report(name, peak)
+            measures[who](folder, kind, report, options.runs, options.batches)
+            if options.out is not None:
+                found = json.loads(options.out.read_text()) if options.out.exists() else {}
+                place = found.setdefault(options.shape, {})
+                place["bandwidth"] = peak
+                place[name] = [asdict(figure) for figure in report.figures]
+                options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How a checkpoint writes tool calls, read off its chat template, and the grammar that makes them well-formed.
 
-Two ways of writing are known: calls between `<tool_call>` and `</tool_call>` (Qwen and the many that copied Hermes) and
-a bare JSON object with `parameters` (Llama 3). Templates that show neither get the bare object with `arguments`.
+Three ways of writing are known: JSON between `<tool_call>` and `</tool_call>` (Qwen and the many that copied Hermes),
+FunctionGemma's own (see `escaped.py`), and a bare JSON object with `parameters` (Llama 3). Templates that show none of
+them get the bare object with `arguments`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import escaped
 from .grammar import JSON_STYLE, Grammar
 from .loading import Model
 
@@ -34,6 +36,8 @@ def tool_format(model: Model, tools: list[dict[str, Any]]) -> ToolFormat:
         functions[function["name"]] = function.get("parameters") or {"type": "object", "properties": {}}
     assert model.tokenizer is not None
     template = model.tokenizer.template
+    if "<start_function_call>" in template:
+        return EscapedFormat(model, functions, "", "<start_function_call>", "<end_function_call>")
     if "<tool_call>" in template:
         return ToolFormat(model, functions, "arguments", "<tool_call>", "</tool_call>")
     return ToolFormat(model, functions, "parameters" if '"parameters"' in template else "arguments")
@@ -41,6 +45,8 @@ def tool_format(model: Model, tools: list[dict[str, Any]]) -> ToolFormat:
 
 class ToolFormat:
     """Grammars and parser for calls of the given functions (name → JSON schema of the arguments)."""
+
+    _space = '"\\n"'  # around the body of a call, and between calls
 
     def __init__(self, model: Model, functions: dict[str, Any], key: str, opening: str = "", closing: str = "") -> None:
         assert model.tokenizer is not None
@@ -52,20 +58,18 @@ class ToolFormat:
         """At least one call (of the named function), or exactly one when not `parallel`; bare calls are always one."""
         if name is not None and name not in self._functions:
             raise ValueError(f"tool_choice names {name!r}, which is not among the tools")
-        body = json.dumps(self._schema(name))
         if not self._opening:
-            return self._model.grammars.json_schema(body)
-        call = f'{self._token(self._opening)} "\\n" body "\\n" {self._token(self._closing)}'
-        more = '("\\n" call)*' if parallel and name is None else ""
-        return self._model.grammars.lark(f"start: call {more}\ncall: {call}\nbody: %json {body}\n")
+            return self._model.grammars.json_schema(json.dumps(self._schema(name)))
+        more = f"({self._space} call)*" if parallel and name is None else ""
+        call = f"{self._token(self._opening)} {self._rest()}"
+        return self._model.grammars.lark(f"start: call {more}\ncall: {call}\n{self._body(name)}")
 
     def optional(self) -> Optional | None:
         """Free text in which every call, once begun, is well-formed; None where a call has no token to begin with."""
         if self._marker is None:
             return None
-        closing = self._token(self._closing)
-        rest = f'start: "\\n" body "\\n" {closing}\nbody: %json {json.dumps(self._schema(None))}\n'
-        return Optional(self._model, self._marker, self._model.grammars.lark(rest))
+        grammar = self._model.grammars.lark(f"start: {self._rest()}\n{self._body(None)}")
+        return Optional(self._model, self._marker, grammar)
 
     def starts(self, token: int, before: str) -> bool:
         """Does this token begin a call, so that no more text is to be shown?"""
@@ -93,6 +97,14 @@ class ToolFormat:
         clean = self._model.tokenizer.decode(self._model.tokenizer.encode(first)) if self._marker is not None else first
         return clean.strip(), found
 
+    def _rest(self) -> str:
+        """What follows the opening, in Lark."""
+        return f"{self._space} body {self._space} {self._token(self._closing)}"
+
+    def _body(self, name: str | None) -> str:
+        """Lark rules of which `body` is a call without its brackets."""
+        return f"body: %json {json.dumps(self._schema(name))}\n"
+
     def _read(self, text: str) -> Call | None:
         try:
             data = json.loads(text)
@@ -119,6 +131,20 @@ class ToolFormat:
         assert self._model.tokenizer is not None
         token = self._model.tokenizer.token_id(text)
         return json.dumps(text) if token is None else f"<[{token}]>"
+
+
+class EscapedFormat(ToolFormat):
+    """FunctionGemma's way of writing, without space anywhere."""
+
+    _space = ""
+
+    def _body(self, name: str | None) -> str:
+        functions = self._functions if name is None else {name: self._functions[name]}
+        return escaped.rules(functions, self._token(escaped.ESCAPE))
+
+    def _read(self, text: str) -> Call | None:
+        found = escaped.read(text)
+        return Call(*found) if found is not None and found[0] in self._functions else None
 
 
 class Optional:
