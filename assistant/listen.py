@@ -25,6 +25,7 @@ from assistant.speech import NothingHeard, Recogniser, SpeechError, Transcript
 from assistant.speech.decode import decode
 from assistant.speech.sources import microphone, recording
 from assistant.speech.spoken import spoken
+from assistant.speech.vad import VoiceDetector
 
 if TYPE_CHECKING:
     from assistant.assistant import Assistant
@@ -241,6 +242,7 @@ def speaker(wanted: bool, console: Console) -> Callable[[str], None]:
 async def listen(assistant: Assistant, options: Options, console: Console) -> int:
     """Take turns until the recordings end or Ctrl-C. The exit status: 0 when the last command was carried out."""
     recogniser = await assistant.hearing.recogniser()
+    await asyncio.to_thread(VoiceDetector)  # its network is loaded before anybody is told to speak
     console.print(Text(f"Listening with {recogniser.engine}. Ctrl-C ends.", "dim"))
     talk = Conversation(assistant, Ears(recogniser, options, console), console, speaker(options.speak, console))
     status = 1

@@ -28,7 +28,7 @@ _TAILS = (
     "send it to <name>", "send it to <name> and <name>", "send them to <name>", "mail it to <name>",
     "send it to <name> by email", "send it to <name> on whatsapp", "remind me about it <when>",
 )  # fmt: skip
-_ANSWERS = (
+ANSWERS = (
     "yes", "no", "yes please", "no thanks", "no thank you", "yes send it", "no don't", "don't send it", "cancel",
     "cancel that", "stop", "okay", "ok", "sure", "go ahead", "do it", "never mind", "the first one", "the second one",
     "the third one", "<name>", "help", "what can you do", "undo that", "that's right", "that's wrong", "never",
@@ -72,7 +72,7 @@ def sentences(hints: Hints) -> Counts:
 
     for template in templates():
         expand(template, EXPANSIONS)
-    for answer in _ANSWERS:
+    for answer in ANSWERS:
         expand(answer, _ANSWER_WEIGHT)
     known = [said for said in map(spoken, hints.examples) if said]
     examples = [_generalise(said, values) for said in known]

@@ -23,7 +23,7 @@ from .denoise import remove_noise
 from .errors import NothingHeard
 from .language_model import JOIN, Counts, join_phrases, write_arpa
 from .lexicon import model_path, pronunciations
-from .phrases import sentences
+from .phrases import ANSWERS, sentences
 from .spoken import spoken
 from .types import SAMPLE_RATE, Hints, Word
 
@@ -42,6 +42,9 @@ SEARCH: dict[str, Any] = {
 
 # Mean natural log probability of a word below which nothing was heard.
 EXPECTED = -3.5
+
+# Least posterior of a word in an answer of one word and of several: "guess" reaches 0.87 as "yes".
+SURE_WORD, SURE_WORDS = 0.9, 0.7
 
 OUTSIDE = (
     "that was not about anything this assistant can do, or it was not clear enough for the offline recogniser; "
@@ -86,10 +89,12 @@ class SphinxEngine:
         if language not in (None, "en"):
             raise NothingHeard(f"the offline recogniser hears English only, not {language!r}; install a Whisper model")
         tokens, expected = self.listen(samples)
-        if expected < EXPECTED:
-            raise NothingHeard(OUTSIDE)
         words = tuple(_split(tokens))
         text = " ".join(word.word for word in words)
+        if expected < EXPECTED:
+            if not _clear_answer(text, tokens):
+                raise NothingHeard(OUTSIDE)
+            expected = EXPECTED
         for plain, written in self._written.items():
             text = f" {text} ".replace(f" {plain} ", f" {written} ").strip()
         return Heard(text, words, _confidence(expected))
@@ -116,6 +121,12 @@ class SphinxEngine:
             history = names[max(0, end - 2) : end]
             total += logarithms.log_to_ln(model.prob([names[end], *reversed(history)]))
         return total / sum(name.count(JOIN) + 1 for name in names[1:-1])
+
+
+def _clear_answer(text: str, tokens: list[Any]) -> bool:
+    """A "yes" or "cancel" that no other hypothesis rivals. So short a sentence is too rare to be expected."""
+    alone = len(text.split()) == 1
+    return text in ANSWERS and min(token.prob for token in tokens) >= (SURE_WORD if alone else SURE_WORDS)
 
 
 def _run(decoder: Any, pcm: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -187,3 +188,15 @@ async def test_errors_have_the_statuses_of_http(recogniser):
     with pytest.raises(AudioTooLarge) as large:
         await recogniser.transcribe(bytes(26 * 2**20))
     assert (unsupported.value.status, large.value.status) == (415, 413)
+
+
+async def test_a_short_answer_must_be_clear():
+    from assistant.speech.sphinx_engine import _clear_answer
+
+    def heard(*words):
+        return " ".join(word for word, _ in words), [SimpleNamespace(word=word, prob=prob) for word, prob in words]
+
+    assert _clear_answer(*heard(("yes", 0.97)))
+    assert not _clear_answer(*heard(("yes", 0.87)))  # "guess"
+    assert _clear_answer(*heard(("yes", 0.74), ("please", 1.0)))
+    assert not _clear_answer(*heard(("hello", 0.99)))
