@@ -25,7 +25,10 @@ from jax import Array
 
 _log = logging.getLogger(__name__)
 _SOURCE = Path(__file__).with_name("kernels.cpp")
-_FLAGS = ("-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-std=c++17", "-shared", "-fPIC")
+# What is needed of -ffast-math: the flag itself would make the library, when it is loaded, change how the whole process
+# treats the smallest numbers.
+LOOSE = ("-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno", "-freciprocal-math")
+_FLAGS = ("-O3", "-march=native", *LOOSE, "-std=c++17", "-shared", "-fPIC")
 
 
 def private_folder(path: str | Path) -> Path:
