@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from assistant.cli import exits
+from server.serve import GRACE_S
 from tests.execution.kit import public_folder
 
 from .service import Service, free_port, new_service
@@ -73,9 +75,10 @@ def test_streams_end_and_nothing_is_lost_when_it_stops(own: Service) -> None:
         lines = stream.iter_lines()
         assert next(lines).startswith("retry:")
         begun = time.monotonic()
-        assert own.stop() == 0
+        own.process.send_signal(signal.SIGTERM)
         list(lines)
-    assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < GRACE_S, "the stream ends by itself, not with the grace for slow clients"
+    assert own.process.wait(60) == 0  # Python's own end is slow on a busy machine
     own.start()
     assert own.client.get(f"/command/{asked['id']}").json()["question"] == asked["question"]
 
