@@ -87,7 +87,7 @@ def test_a_second_start_hits_the_disk_cache(chatty, tmp_path):
         runs.append(json.loads(done.stdout.splitlines()[-1]))
     first, second = runs
     print(
-        f"warm-up took {first['seconds']:.1f} s of processor time, then {second['seconds']:.1f} s, {second['misses']} missed"
+        f"warm-up: {first['seconds']:.1f} s of processor time, then {second['seconds']:.1f} s, {second['misses']} missed"
     )
     assert first["hits"] == 0 and first["misses"] > 5 and second["misses"] <= 1
     assert first["seconds"] >= 3 * second["seconds"]
