@@ -278,6 +278,36 @@ struct Heads {
   float scale, softcap;
 };
 
+// Lane i of the result is the sum over all lanes of x[i]: halves are folded together until one register is left.
+template <int Half = kLanes / 2>
+static inline Lanes sums(Lanes* x) {
+  IntLanes low, high;  // the lanes of two registers that hold first and second halves
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i % Half + i / Half % 2 * kLanes + i / (2 * Half) * 2 * Half;
+    high[i] = low[i] + Half;
+  }
+  for (int i = 0; i < Half; ++i)
+    x[i] = __builtin_shuffle(x[i], x[i + Half], low) + __builtin_shuffle(x[i], x[i + Half], high);
+  if constexpr (Half > 1)
+    return sums<Half / 2>(x);
+  else
+    return x[0];
+}
+
+// out[Q][d ...] = weights[Q, count] times values[count, D * 16], with so many accumulators that none is waited for.
+template <int Q, int D>
+static inline void mix(const float* weights, int64_t stride, int64_t count, const float* values, int64_t dim,
+                       const float* inverse, float* const* out, int64_t d) {
+  Lanes mixed[Q][D] = {};
+  for (int64_t s = 0; s < count; ++s)
+    for (int j = 0; j < D; ++j) {
+      const Lanes value = load(values + s * dim + j * kLanes);
+      for (int i = 0; i < Q; ++i) mixed[i][j] += value * weights[i * stride + s];
+    }
+  for (int i = 0; i < Q; ++i)
+    for (int j = 0; j < D; ++j) store(out[i] + d + j * kLanes, mixed[i][j] * inverse[i]);
+}
+
 template <int Q>  // Q queries that see keys [from, to) of one head: softmax(q k) v
 static void attend_queries(const float* const* q, const float* k, const float* v, int64_t from, const int64_t* to,
                            const Heads& h, std::vector<float>& scratch, float* const* out) {
@@ -285,13 +315,16 @@ static void attend_queries(const float* const* q, const float* k, const float* v
   for (int i = 0; i < Q; ++i) end = std::max(end, to[i]);
   const int64_t count = end - from, padded = (count + kLanes - 1) / kLanes * kLanes;
   if (static_cast<int64_t>(scratch.size()) < padded * Q) scratch.resize(padded * Q);
-  for (int64_t s = 0; s < count; ++s) {
-    Lanes dot[Q] = {};
-    for (int64_t d = 0; d < h.dim; d += kLanes) {
-      const Lanes key = load(k + (from + s) * h.dim + d);
-      for (int i = 0; i < Q; ++i) dot[i] += key * load(q[i] + d);
+  for (int64_t s = 0; s < padded; s += kLanes) {
+    Lanes dots[Q][kLanes];
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      const float* key = k + (from + std::min(s + lane, count - 1)) * h.dim;
+      Lanes dot[Q] = {};
+      for (int64_t d = 0; d < h.dim; d += kLanes)
+        for (int i = 0; i < Q; ++i) dot[i] += load(key + d) * load(q[i] + d);
+      for (int i = 0; i < Q; ++i) dots[i][lane] = dot[i];
     }
-    for (int i = 0; i < Q; ++i) scratch[i * padded + s] = sum(dot[i]) * h.scale;
+    for (int i = 0; i < Q; ++i) store(scratch.data() + i * padded + s, sums(dots[i]) * h.scale);
   }
   float inverse[Q];
   for (int i = 0; i < Q; ++i) {
@@ -311,14 +344,11 @@ static void attend_queries(const float* const* q, const float* k, const float* v
     }
     inverse[i] = 1.0f / sum(total);
   }
-  for (int64_t d = 0; d < h.dim; d += kLanes) {
-    Lanes mixed[Q] = {};
-    for (int64_t s = 0; s < count; ++s) {
-      const Lanes value = load(v + (from + s) * h.dim + d);
-      for (int i = 0; i < Q; ++i) mixed[i] += value * scratch[i * padded + s];
-    }
-    for (int i = 0; i < Q; ++i) store(out[i] + d, mixed[i] * inverse[i]);
-  }
+  int64_t d = 0;
+  v += from * h.dim;
+  for (; d + 4 * kLanes <= h.dim; d += 4 * kLanes)
+    mix<Q, 4>(scratch.data(), padded, count, v + d, h.dim, inverse, out, d);
+  for (; d < h.dim; d += kLanes) mix<Q, 1>(scratch.data(), padded, count, v + d, h.dim, inverse, out, d);
 }
 
 static ffi::Error Attend(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buffer<ffi::F32> k,
@@ -371,8 +401,9 @@ static ffi::Error Attend(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buf
           batched = 0;
         }
       }
-      for (int i = 0; i < batched; ++i)
-        attend_queries<1>(query + i, keys, values, 0, to + i, h, scratch, result + i);
+      if (batched & 2) attend_queries<2>(query, keys, values, 0, to, h, scratch, result);
+      if (const int last = batched & 2; batched & 1)
+        attend_queries<1>(query + last, keys, values, 0, to + last, h, scratch, result + last);
     }
   });
   return ffi::Error::Success();
