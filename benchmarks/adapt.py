@@ -1,6 +1,6 @@
 """What `assistant train adapt` is worth: the unseen tools of the evaluation, installed as plugins with examples.
 
-    python benchmarks/adapt.py [--steps 80] [--limit N]
+    python benchmarks/adapt.py [--steps 150] [--limit N]
 
 Prints exact plans on the unseen tools and on the built-in ones, before and after, and writes
 `benchmarks/results/adapt.json`. The examples (`unseen-examples.json`, five of each tool) were written by somebody who
@@ -44,7 +44,7 @@ def shares(checkpoint: Path, limit: int | None) -> dict[str, float]:
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="updates of the fine-tuning")] = 80,
+    steps: Annotated[int, typer.Option(help="updates of the fine-tuning")] = 150,
     limit: Annotated[int | None, typer.Option(help="sentences of each set; all when not given")] = None,
 ) -> None:
     """Measure before, adapt, measure after."""

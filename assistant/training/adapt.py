@@ -142,7 +142,7 @@ def _sayings(value: Any) -> list[str]:
     return [str(value), str(value).replace("_", " ")]
 
 
-def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: int = 80,
+def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: int = 150,
           progress: Callable[[int, int, float], None] | None = None) -> Adapted:  # fmt: skip
     """Fine-tune `checkpoint` on the third-party tools among `tools` and write the result to `to`.
 
@@ -195,7 +195,7 @@ def _trainer(
     settings = RunSettings(
         steps=steps, vocab=config.vocab_size, hidden=config.hidden_size, layers=config.num_layers,
         heads=config.num_heads, kv_heads=config.num_kv_heads, mlp=config.intermediate_size,
-        muon=0.004, adam=6e-4, warmup=5, decay=0.5,
+        muon=0.012, adam=2e-3, warmup=5, decay=0.5,
     )  # fmt: skip
     params: Params = load_params(checkpoint, config)
     curriculum = Curriculum(encoder, seed=1, extra=domains)
