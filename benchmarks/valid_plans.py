@@ -26,9 +26,8 @@ from assistant.plugin.plan import Plan, check, is_span
 from assistant.plugin.signature import ToolSpec
 from assistant.shipped import planner_checkpoint
 from assistant.training.errands import builtin, domains
+from assistant.training.evaluate import SLOTS, open_engine
 from assistant.training.sentences import Unfillable, fill, finish, noisy
-
-AT_ONCE = 8
 
 
 def sentences(rng: Random) -> Iterator[str]:
@@ -63,7 +62,7 @@ def run(engine: Engine, plans: int, rng: Random) -> tuple[int, int, int]:
     while done < plans:
         tools = rng.choice([builtin(), *domains()]).tools if rng.random() < 0.5 else builtin().tools
         planner = Planner(engine, tools)
-        batch = [(say, planner.draft(say)) for say in islice(says, min(AT_ONCE * 5, plans - done))]
+        batch = [(say, planner.draft(say)) for say in islice(says, min(SLOTS * 5, plans - done))]
         streams = [(say, draft, draft.request and engine.submit(draft.request)) for say, draft in batch]
         for say, draft, stream in streams:
             done += 1
@@ -76,12 +75,6 @@ def run(engine: Engine, plans: int, rng: Random) -> tuple[int, int, int]:
             verify(planned.plan, tools, say, set(planned.gaps))
             steps += len(planned.plan.steps)
     return done, steps, too_long
-
-
-def open_engine(folder: Path) -> Engine:
-    engine = Engine(load(folder), slots=AT_ONCE, length=2048, sizes=(1, 8, 32, 128), short=32)
-    engine.warm_up()
-    return engine
 
 
 def random_weights(shipped: Path, folder: Path) -> Path:
@@ -105,7 +98,7 @@ def main(
         for name, count, place in (("shipped", plans, shipped), ("random", random, None)):
             if not count:
                 continue
-            with open_engine(place or random_weights(shipped, Path(folder))) as engine:
+            with open_engine(str(place or random_weights(shipped, Path(folder)))) as engine:
                 done, steps, too_long = run(engine, count, Random(name))
             print(f"{name}: {done} plans, {steps} steps, all valid; {too_long} refused as too long", flush=True)
 

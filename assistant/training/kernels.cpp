@@ -47,29 +47,23 @@ static inline __m512i evens_and_odds() {
                           3, 18, 2, 17, 1, 16, 0);
 }
 
-// x[k, n] float32 → panels of pairs along k; k even, n a multiple of 32.
-static void to_pairs(const float* x, int64_t ld, int64_t k, int64_t n, Pair* out) {
-  const __m512i order = evens_and_odds();
-  for (int64_t p = 0; p < n; p += kPanel)
-    for (int64_t j = 0; j < k; j += 2)
-      for (int64_t h = 0; h < kPanel; h += 16, out += 16) {
-        const float* at = x + j * ld + p + h;
-        const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(at + ld), _mm512_loadu_ps(at));
-        _mm512_storeu_si512(out, _mm512_permutexvar_epi16(order, both));
-      }
+// 16 values of a row and below them, in the upper half, those of the row `ld` further on, in bfloat16.
+static inline __m512i two_rows(const float* x, int64_t ld) {
+  return (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + ld), _mm512_loadu_ps(x));
+}
+static inline __m512i two_rows(const Half* x, int64_t ld) {
+  const __m512i one = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i*)x));
+  return _mm512_inserti64x4(one, _mm256_loadu_si256((const __m256i*)(x + ld)), 1);
 }
 
-// The same of bfloat16 rows x[k, n].
-static void to_pairs(const Half* x, int64_t ld, int64_t k, int64_t n, Pair* out) {
+// x[k, n], float32 or bfloat16 → panels of pairs along k; k even, n a multiple of 32.
+template <typename T>
+static void to_pairs(const T* x, int64_t ld, int64_t k, int64_t n, Pair* out) {
   const __m512i order = evens_and_odds();
   for (int64_t p = 0; p < n; p += kPanel)
     for (int64_t j = 0; j < k; j += 2)
-      for (int64_t h = 0; h < kPanel; h += 16, out += 16) {
-        const Half* at = x + j * ld + p + h;
-        const __m512i one = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i*)at));
-        const __m512i both = _mm512_inserti64x4(one, _mm256_loadu_si256((const __m256i*)(at + ld)), 1);
-        _mm512_storeu_si512(out, _mm512_permutexvar_epi16(order, both));
-      }
+      for (int64_t h = 0; h < kPanel; h += 16, out += 16)
+        _mm512_storeu_si512(out, _mm512_permutexvar_epi16(order, two_rows(x + j * ld + p + h, ld)));
 }
 
 // x[n, k] float32 → panels of pairs along k; k a multiple of 16, n of 32.

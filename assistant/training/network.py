@@ -95,9 +95,10 @@ def pack_attention(config: ModelConfig, shape: Shape, prefix: Array, segments: A
 
 def target_logits(params: Params, config: ModelConfig, shape: Shape, data: Batch) -> Array:
     """Logits `[B, M, vocab]` at the targets of packs."""
-    attend = pack_attention(config, shape, data["prefix"], data["segments"])
     if isinstance(params["embed"], kernels.Matrix) and not (config.head_dim % 32 or shape.row % 32 or shape.prefix % 8):
         attend = kernels.pack_attention(config.scale, data["prefix"], data["segments"])
+    else:
+        attend = pack_attention(config, shape, data["prefix"], data["segments"])
     hidden = model.forward(params, config, data["tokens"], data["positions"], attend)
     hidden = jnp.take_along_axis(hidden, data["targets"][:, :, None], axis=1)
     return model.logits(params, config, hidden)
