@@ -165,6 +165,8 @@ def _attention(layer: dict[str, Any], config: ModelConfig, x: Array, i: int, rot
 
 
 def _mlp(layer: dict[str, Any], config: ModelConfig, x: Array) -> Array:
+    if "mlp" in layer:  # training has a kernel for all of it
+        return layer["mlp"](x)
     gate, up = linears(layer, ("gate", "up"), x, (config.intermediate_size,) * 2)
     gate = jax.nn.silu(gate) if config.activation == "silu" else jax.nn.gelu(gate, approximate=True)
     return linear(layer, "down", gate * up)

@@ -194,7 +194,7 @@ def _trainer(
     encoder = Encoder(PreTrainedTokenizerFast.from_pretrained(checkpoint))
     settings = RunSettings(
         steps=steps, vocab=config.vocab_size, hidden=config.hidden_size, layers=config.num_layers,
-        heads=config.num_heads, kv_heads=config.num_kv_heads, mlp=config.intermediate_size,
+        heads=config.num_heads, kv_heads=config.num_kv_heads, head_dim=config.head_dim, mlp=config.intermediate_size,
         muon=0.012, adam=2e-3, warmup=5, decay=0.5,
     )  # fmt: skip
     params: Params = load_params(checkpoint, config)

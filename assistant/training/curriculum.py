@@ -17,15 +17,15 @@ from assistant.planning.spelling import spell
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
 from .composing import composed
-from .errands import KINDS, Domain, Template, builtin, held_out, training_domains, words
+from .errands import KINDS, Choice, Domain, Template, builtin, held_out, synonym, training_domains, words
 from .packs import Encoder, Pack, Shape
 from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finish, join, noisy
 
 BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
 INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
-COPYING = Shape(prefix=48, rows=8, row=192, targets=1024)
+COPYING = Shape(prefix=64, rows=8, row=192, targets=1024)
 MOST_INVENTED = 10  # tools in one prompt
-COMPOSED = 2500  # composed errands beside the authored ones over the built-in tools
+COMPOSED = 4000  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
 
@@ -41,8 +41,8 @@ class Stage:
 
 
 STAGES = (
-    Stage(400, copying=1.0),  # nothing else, on short prompts: many small steps, until the copying circuit has formed
-    Stage(480, copying=0.2, single=0.8, noise=0.3),
+    Stage(800, copying=1.0),  # nothing else, on short prompts: many small steps, until the copying circuit has formed
+    Stage(900, copying=0.2, single=0.8, noise=0.3),
     Stage(10**9, copying=0.03, single=0.1),
 )
 
@@ -119,11 +119,14 @@ class Curriculum:
 
     def _unfamiliar(self, domain: Domain, rng: Random) -> Domain:
         """The domain as a model that knows it by heart would not recognise it."""
-        reword = rng.random() < 0.5
+        reword = rng.random() < 0.45
+        words = sorted(signature_words(domain))
         if reword:
-            words = sorted(signature_words(domain) - self.common_words)
-            chosen = [w for w in words if rng.random() < rng.choice([0.4, 0.7, 1.0])]
+            chosen = [w for w in words if w not in self.common_words and rng.random() < rng.choice([0.4, 0.7, 1.0])]
             domain = reworded(domain, dict(zip(chosen, rng.sample(self.random_words, len(chosen)), strict=True)))
+        elif rng.random() < 0.6:
+            others = {w: other for w in words if rng.random() < 0.4 and (other := synonym(w, rng))}
+            domain = reworded(domain, others, sentences=False)
         return disguise(domain, rng, meaningless=0.15, undescribed=0.0 if reword else 0.15)
 
     def _some_domains(self, rng: Random) -> list[Domain]:
@@ -187,11 +190,12 @@ def signature_words(domain: Domain) -> set[str]:
     return {w.lower() for t in texts for w in re.findall(r"[^\W\d_]{4,}", t)}
 
 
-def reworded(domain: Domain, words: Mapping[str, str]) -> Domain:
+def reworded(domain: Domain, words: Mapping[str, str], sentences: bool = True) -> Domain:
     """The domain with words exchanged alike in signatures and sentences: "brew a lungo" becomes "lantern a fjord".
 
-    What links a sentence to a tool is then only what the signature says, so it must be read. The domain itself when
-    two names would become one.
+    What links a sentence to a tool is then only what the signature says, so it must be read. Without `sentences`, only
+    the signatures change: with other words for the same, they teach which words belong together. The domain itself
+    when two names would become one.
     """
 
     def word(match: re.Match[str]) -> str:
@@ -206,13 +210,19 @@ def reworded(domain: Domain, words: Mapping[str, str]) -> Domain:
             return [said(v) for v in value]
         return type(value)(WORD.sub(word, value)) if isinstance(value, str) else value
 
+    def spoken(value: Any) -> Any:
+        """An argument of a plan: words of the sentence stay as they are if the sentence does."""
+        if isinstance(value, list):
+            return [spoken(v) for v in value]
+        return said(value) if sentences or isinstance(value, Choice) else value
+
     def kind(t: Type) -> Type:
         return replace(t, item=t.item and kind(t.item), choices=tuple(map(said, t.choices)))
 
     def template(t: Template) -> Template:
-        plan = tuple((said(tool), {said(k): said(v) for k, v in args.items()}) for tool, args in t.plan)
-        slots = {k: tuple(map(said, v)) for k, v in t.slots.items()}
-        return replace(t, say=said(t.say), plan=plan, ask=t.ask and said(t.ask), slots=slots,
+        plan = tuple((said(tool), {said(k): spoken(v) for k, v in args.items()}) for tool, args in t.plan)
+        slots = {k: tuple(map(spoken, v)) for k, v in t.slots.items()}
+        return replace(t, say=spoken(t.say), plan=plan, ask=t.ask and said(t.ask), slots=slots,
                        before=t.before and template(t.before))  # fmt: skip
 
     def parameter(p: Parameter) -> Parameter:

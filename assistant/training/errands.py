@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from assistant.planning.spelling import Spelled
@@ -147,7 +148,7 @@ def _lines(files: Iterable[Path]) -> Iterable[Template]:
 @cache
 def words(kind: str, evaluation: bool = False) -> tuple[str, ...]:
     """The slot values of a kind; those of the evaluation never occur in training."""
-    files = sorted(ERRANDS.glob(f"words-{kind}.txt")) + sorted(ERRANDS.glob(f"words-more-{kind}.txt"))
+    files = sorted(ERRANDS.glob(f"words-*{kind}.txt"))  # words-name, words-more-name, words-wide-name
     lines = [" ".join(w.split()) for f in files for w in f.read_text("utf-8").splitlines() if w.strip()]
     return tuple(w for w in dict.fromkeys(lines) if held_out(w.casefold()) == evaluation)
 
@@ -162,3 +163,25 @@ def confusions() -> dict[str, tuple[str, ...]]:
             if right and " " not in right:
                 heard.setdefault(right, []).append(wrong)
     return {right: tuple(wrong) for right, wrong in heard.items()}
+
+
+@cache
+def thesaurus() -> dict[str, tuple[str, ...]]:
+    """word → single words that may stand in its place."""
+    others: dict[str, list[str]] = {}
+    for file in sorted(ERRANDS.glob("thesaurus*.txt")):
+        for line in file.read_text("utf-8").splitlines():
+            word, _, rest = line.casefold().partition("\t")
+            found = [w.strip() for w in rest.split(",")]
+            others.setdefault(word.strip(), []).extend(w for w in found if w.isalpha())
+    return {word: tuple(dict.fromkeys(found)) for word, found in others.items() if found}
+
+
+def synonym(word: str, rng: Random) -> str | None:
+    """Another word for it, a plural for a plural; None where the thesaurus has none."""
+    if found := thesaurus().get(word):
+        return rng.choice(found)
+    if word.endswith("s") and (found := thesaurus().get(word[:-1])):
+        other = rng.choice(found)
+        return other if other.endswith("s") else other + "s"
+    return None

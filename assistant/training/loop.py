@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,22 +30,24 @@ from . import kernels, network, tokenizer
 from .curriculum import Curriculum, texts
 from .errands import builtin, training_domains
 from .heldout import HeldOut
-from .packs import Encoder, Shape
+from .muon import Multiply, muon, plain
+from .packs import Encoder, Pack, Shape
 
 
 @dataclass(frozen=True)
 class RunSettings:
     """What defines a run."""
 
-    steps: int = 3800
+    steps: int = 6000
     seed: int = 0
-    vocab: int = 5120
-    hidden: int = 256
-    layers: int = 6
-    heads: int = 4
+    vocab: int = 6144
+    hidden: int = 320
+    layers: int = 7
+    heads: int = 6
     kv_heads: int = 2
-    mlp: int = 704
-    invented: int = 3  # packs of invented tools a step, beside one of the built-in ones
+    head_dim: int = 64
+    mlp: int = 896
+    invented: int = 4  # packs of invented tools a step, beside one of the built-in ones
     muon: float = 0.02
     adam: float = 3e-3
     warmup: int = 20
@@ -56,7 +58,7 @@ class RunSettings:
         return ModelConfig(
             family="qwen3", vocab_size=self.vocab, hidden_size=self.hidden, intermediate_size=self.mlp,
             num_layers=self.layers, num_heads=self.heads, num_kv_heads=self.kv_heads,
-            head_dim=self.hidden // self.heads, max_positions=4096, tied=True, qk_norm=True, rope=Rope(10_000.0),
+            head_dim=self.head_dim, max_positions=4096, tied=True, qk_norm=True, rope=Rope(10_000.0),
             eos_token_ids=(tokenizer.END,), pad_token_id=tokenizer.PAD,
         )  # fmt: skip
 
@@ -70,20 +72,9 @@ def schedule(s: RunSettings, peak: float) -> optax.Schedule:
     )
 
 
-def optimizer(s: RunSettings) -> optax.GradientTransformation:
+def optimizer(s: RunSettings, multiply: Multiply = plain) -> optax.GradientTransformation:
     """Muon for the matrices of the layers, Adam for embeddings and norms."""
-
-    def is_matrix(path: tuple, leaf: Any) -> Any:
-        inside = getattr(path[0], "key", None) == "layers" and leaf.ndim == 2
-        return optax.contrib.MuonDimensionNumbers() if inside else None
-
-    muon = optax.contrib.muon(
-        schedule(s, s.muon),
-        adam_learning_rate=schedule(s, s.adam),
-        adam_b2=0.98,
-        muon_weight_dimension_numbers=lambda params: jax.tree_util.tree_map_with_path(is_matrix, params),
-    )
-    return optax.chain(optax.clip_by_global_norm(1.0), muon)
+    return optax.chain(optax.clip_by_global_norm(1.0), muon(schedule(s, s.muon), schedule(s, s.adam), multiply))
 
 
 class Trainer:
@@ -94,13 +85,16 @@ class Trainer:
         self.folder, self.settings, self.config = folder, settings, settings.config()
         self.curriculum = curriculum or Curriculum(Encoder(load_tokenizer(folder, settings)), settings.seed)
         self.mesh = mesh or meshes.make_mesh(1, 1, jax.devices()[:1])
-        self.optimizer = optimizer(settings)
+        self.fast = settings.bfloat16 and self.mesh.size == 1 and kernels.available()
+        self.optimizer = optimizer(settings, kernels.multiply if self.fast else plain)
         rows = model.table(self.config)
         axes = jax.tree.map(lambda r: meshes.sharding(self.mesh, r.axes, r.shape), rows, is_leaf=_is_row)
         params = start or model.init(self.config, jax.random.key(settings.seed))
         self.params: Params = jax.device_put(params, axes)
         self.state = jax.jit(self.optimizer.init)(self.params)
         self.step = self.seen = 0  # updates done, tokens read
+        self._ahead = ThreadPoolExecutor(1)  # makes the next step's data while this one is computed
+        self._next: Future[list[tuple[Shape, list[Pack]]]] | None = None
         self._update = jax.jit(self._step, static_argnums=(0,), donate_argnums=(1, 2))
 
     def resume(self) -> bool:
@@ -125,7 +119,8 @@ class Trainer:
 
     def train_step(self) -> tuple[float, int]:
         """One update; returns (mean loss of a target, tokens seen)."""
-        packs = self.curriculum.packs(self.step, self.settings.invented)
+        packs = self._next.result() if self._next else self._packs(self.step)
+        self._next = self._ahead.submit(self._packs, self.step + 1)
         shapes = tuple(shape for shape, _ in packs)
         data = [self._place(network.batch(p)) for _, p in packs]
         self.params, self.state, loss = self._update(shapes, self.params, self.state, data)
@@ -133,6 +128,9 @@ class Trainer:
         tokens = sum(shape.tokens * len(p) for shape, p in packs)
         self.seen += tokens
         return float(loss), tokens
+
+    def _packs(self, step: int) -> list[tuple[Shape, list[Pack]]]:
+        return self.curriculum.packs(step, self.settings.invented)
 
     def _place(self, data: network.Batch) -> network.Batch:
         return {
@@ -154,7 +152,7 @@ class Trainer:
         """The parameters as the forward pass computes with them; XLA's bfloat16 is slower than float32 on a CPU."""
         if not self.settings.bfloat16:
             return params
-        if self.mesh.size == 1 and kernels.available():
+        if self.fast:
             return kernels.faster(params)
         return params if jax.default_backend() == "cpu" else jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
 
@@ -218,11 +216,11 @@ def train(folder: Path, settings: RunSettings, *, data: int = 1, tensor: int = 1
 
 def main(
     run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/planner"),
-    steps: int = 3800,
-    invented: int = 3,
-    hidden: int = 256,
-    layers: int = 6,
-    mlp: int = 704,
+    steps: int = RunSettings.steps,
+    invented: int = RunSettings.invented,
+    hidden: int = RunSettings.hidden,
+    layers: int = RunSettings.layers,
+    mlp: int = RunSettings.mlp,
     seed: int = 0,
     data: Annotated[int, typer.Option(help="devices of the mesh's data axis")] = 1,
     tensor: Annotated[int, typer.Option(help="devices of the mesh's model axis")] = 1,
@@ -231,8 +229,8 @@ def main(
     evaluate_every: int = 200,
 ) -> None:
     """Train the planner, or continue its training."""
-    chosen = partial(RunSettings, heads=hidden // 64, invented=invented)
-    settings = chosen(steps=steps, hidden=hidden, layers=layers, mlp=mlp, seed=seed, bfloat16=bfloat16)
+    settings = RunSettings(steps=steps, hidden=hidden, layers=layers, mlp=mlp, seed=seed, invented=invented,
+                           bfloat16=bfloat16)  # fmt: skip
     train(run, settings, data=data, tensor=tensor, minutes=minutes, evaluate_every=evaluate_every)
 
 

@@ -95,7 +95,8 @@ def pack_attention(config: ModelConfig, shape: Shape, prefix: Array, segments: A
 
 def target_logits(params: Params, config: ModelConfig, shape: Shape, data: Batch) -> Array:
     """Logits `[B, M, vocab]` at the targets of packs."""
-    if isinstance(params["embed"], kernels.Matrix) and not (config.head_dim % 32 or shape.row % 32 or shape.prefix % 8):
+    ours = isinstance(params["embed"], kernels.Matrix)
+    if ours and not any(n % 32 for n in (config.head_dim, shape.row, shape.prefix)):
         attend = kernels.pack_attention(config.scale, data["prefix"], data["segments"])
     else:
         attend = pack_attention(config, shape, data["prefix"], data["segments"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from assistant.plugin.plan import Plan, Step
 
-from .errands import KINDS, Choice, Template, confusions, words
+from .errands import KINDS, Choice, Template, confusions, synonym, words
 
 SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -232,9 +232,10 @@ def noisy(sentence: Sentence, rng: Random) -> Sentence:
     """The sentence as a hurried person types it or a recogniser hears it."""
     protected = _protected(sentence)
     inner = {i for i in protected if i - 1 in protected}
-    bare = rng.random() < 0.4  # recognisers write no punctuation
-    mishear = rng.choice([0, 0, 0.1, 0.2, 0.3]) if bare else 0
+    bare = rng.random() < 0.5  # recognisers write no punctuation
+    mishear = rng.choice([0, 0.1, 0.15, 0.2, 0.3]) if bare else 0
     slip = rng.choice([0, 0, 0, 0.03])
+    swap = rng.choice([0, 0, 0.1, 0.25])
     filler = rng.choice([0, 0, 0.04, 0.1])
     out: list[Word] = []
     index: list[int] = []  # old position → new position
@@ -249,6 +250,8 @@ def noisy(sentence: Sentence, rng: Random) -> Sentence:
             continue
         if mishear and rng.random() < mishear and text.casefold() in confusions():
             text = rng.choice(confusions()[text.casefold()])
+        elif swap and i not in protected and not word.slot and rng.random() < swap:
+            text = synonym(text.casefold(), rng) or text
         elif slip and len(text) > 3 and i not in protected and rng.random() < slip and text.isalpha():
             text = _slip(text, rng)
         space = word.space or (len(out) > index[-1]) or (bare and i > 0 and sentence.words[i - 1].text in ",;:-")

@@ -14,7 +14,9 @@ import pytest
 from assistant.training.export import save_checkpoint
 from assistant.training.loop import RunSettings, Trainer
 
-SMALL = RunSettings(steps=12, vocab=1500, hidden=32, layers=2, heads=2, kv_heads=1, mlp=48, invented=1, warmup=2)
+SMALL = RunSettings(
+    steps=12, vocab=1500, hidden=32, layers=2, heads=2, kv_heads=1, head_dim=16, mlp=48, invented=1, warmup=2
+)
 
 
 def run(folder: Path, encoder, steps: int, start: int = 0) -> tuple[Trainer, list[float]]:
