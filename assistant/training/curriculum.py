@@ -41,8 +41,8 @@ class Stage:
 
 
 STAGES = (
-    Stage(800, copying=1.0),  # nothing else, on short prompts: many small steps, until the copying circuit has formed
-    Stage(900, copying=0.2, single=0.8, noise=0.3),
+    Stage(1200, copying=1.0),  # nothing else, on short prompts: many small steps, until the copying circuit has formed
+    Stage(1300, copying=0.2, single=0.8, noise=0.3),
     Stage(10**9, copying=0.03, single=0.1),
 )
 

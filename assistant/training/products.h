@@ -25,7 +25,7 @@ using std::int64_t;
 using Pair = uint32_t;  // two bfloat16
 using Half = uint16_t;  // one
 
-constexpr int64_t kPanel = 32, kDepth = 128, kBlock = 256;  // columns of a panel; pairs and rows of a cache block
+constexpr int64_t kPanel = 32, kDepth = 256, kBlock = 256;  // columns of a panel; pairs and rows of a cache block
 
 static int64_t up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
@@ -221,8 +221,9 @@ constexpr auto tile_amx = tile_avx512;
 static void product(const Left& a, const Pair* b, int64_t pairs, int64_t m, int64_t n, float* c, int64_t ldc,
                     bool add) {
   const auto tile = tiles_granted() ? tile_amx : tile_avx512;
-  for (int64_t from = 0; from < pairs; from += kDepth, add = true) {
-    const int64_t depth = std::min(kDepth, pairs - from);
+  const int64_t step = up((pairs - 1) / ((pairs - 1) / kDepth + 1) + 1, 16);  // equal parts
+  for (int64_t from = 0; from < pairs; from += step, add = true) {
+    const int64_t depth = std::min(step, pairs - from);
     for (int64_t block = 0; block < m; block += kBlock)
       for (int64_t col = 0; col < n; col += kPanel)
         for (int64_t i = block; i < std::min(m, block + kBlock); i += 32)
