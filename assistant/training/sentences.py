@@ -25,6 +25,10 @@ FILLERS = ["um", "uh", "er", "please", "like", "you know", "so", "well", "erm", 
 OPENERS = ["hey", "hi", "ok", "okay", "please", "so", "um", "uh", "hello", "hey assistant", "computer", "right"]
 OPENERS += ["could you please", "can you", "i want you to", "would you", "i need you to", "go ahead and", "quick"]
 CLOSERS = ["please", "thanks", "thank you", "ok", "if you can", "would you", "now", "cheers", "for me", "will you"]
+# Words that decide between tools, channels or values, so that another word would mean another plan.
+KEPT = {"text", "mail", "email", "message", "note", "album", "collage", "video", "film", "movie", "slideshow"}
+KEPT |= {"signal", "telegram", "slack", "contact", "loop", "photo", "photos", "picture", "pictures", "image", "images"}
+KEPT |= {"record", "random", "second", "seconds", "left", "right", "turn", "every", "first"}
 JOINERS = [
     " and ",
     " and ",
@@ -250,7 +254,7 @@ def noisy(sentence: Sentence, rng: Random) -> Sentence:
             continue
         if mishear and rng.random() < mishear and text.casefold() in confusions():
             text = rng.choice(confusions()[text.casefold()])
-        elif swap and i not in protected and not word.slot and rng.random() < swap:
+        elif swap and i not in protected and not word.slot and text.casefold() not in KEPT and rng.random() < swap:
             text = synonym(text.casefold(), rng) or text
         elif slip and len(text) > 3 and i not in protected and rng.random() < slip and text.isalpha():
             text = _slip(text, rng)
