@@ -119,8 +119,8 @@ class Gated:
 
 
 def faster(params: Params) -> Params:
-    """The parameters with every matrix as a `Matrix`, the projections to queries, keys and values as one of them, and the
-    three of the feed-forward part as a `Gated` (for silu, no biases)."""
+    """The parameters with every matrix as a `Matrix`, the projections to queries, keys and values as one, and the
+    three matrices of the feed-forward part as a `Gated` (for silu, no biases)."""
     fast = jax.tree.map(lambda p: Matrix(p) if p.ndim == 2 else p, params)
     for layer, plain in zip(fast["layers"], params["layers"], strict=True):
         if "q_bias" not in plain:  # one product for three: what goes in is rewritten in bfloat16 once
