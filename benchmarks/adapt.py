@@ -1,6 +1,6 @@
 """What `assistant train adapt` is worth: the unseen tools of the evaluation, installed as plugins with examples.
 
-    python benchmarks/adapt.py [--steps 150] [--limit N]
+    python benchmarks/adapt.py [--steps N] [--limit N]
 
 Prints exact plans on the unseen tools and on the built-in ones, before and after, and writes
 `benchmarks/results/adapt.json`. The examples (`unseen-examples.json`, five of each tool) were written by somebody who
@@ -19,7 +19,7 @@ import typer
 
 from assistant.plugin.signature import ToolSpec
 from assistant.shipped import planner_checkpoint
-from assistant.training.adapt import adapt
+from assistant.training.adapt import adapt, affordable_steps
 from assistant.training.errands import make_domain
 from assistant.training.evaluate import EVAL, builtin_sets, evaluate, open_engine, unseen_sets
 
@@ -44,11 +44,11 @@ def shares(checkpoint: Path, limit: int | None) -> dict[str, float]:
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="updates of the fine-tuning")] = 150,
+    steps: Annotated[int | None, typer.Option(help="updates of the fine-tuning; what ten minutes allow")] = None,
     limit: Annotated[int | None, typer.Option(help="sentences of each set; all when not given")] = None,
 ) -> None:
     """Measure before, adapt, measure after."""
-    checkpoint = planner_checkpoint()
+    checkpoint, steps = planner_checkpoint(), steps or affordable_steps()
     with tempfile.TemporaryDirectory() as folder:
         to = Path(folder) / "adapted"
         before = shares(checkpoint, limit)

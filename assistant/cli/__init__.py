@@ -213,7 +213,9 @@ _pass_on(train, "export", "assistant.training.export", "Write a trained planner 
 def adapt(
     context: typer.Context,
     to: Annotated[Path, typer.Option(help="folder for the new checkpoint; set ASSISTANT_MODEL to it")],
-    steps: Annotated[int, typer.Option(min=1, help="training steps")] = 150,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="training steps; what ten minutes allow if not given")
+    ] = None,
 ) -> None:
     """Adapt the planner to the plugins that are installed here."""
     from .plugins import adapt_planner

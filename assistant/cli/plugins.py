@@ -93,13 +93,14 @@ def store_secrets(settings: Settings, name: str) -> None:
     print(f"Stored: {', '.join(values) or 'nothing'}.")
 
 
-def adapt_planner(settings: Settings, to: Path, steps: int) -> None:
+def adapt_planner(settings: Settings, to: Path, steps: int | None) -> None:
     """Fine-tune the planner on the third-party tools that are installed."""
     from rich.progress import Progress
 
     from assistant.shipped import planner_checkpoint
-    from assistant.training.adapt import NothingToLearn, adapt
+    from assistant.training.adapt import NothingToLearn, adapt, affordable_steps
 
+    steps = steps or affordable_steps()
     with open_sandbox(settings) as sandbox:
         registry = open_registry(sandbox)
     try:

@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 from assistant.llm import Engine, Model, ModelConfig, load
+from assistant.llm import kernels as inference
 from assistant.llm.model import Params
 from assistant.llm.weights import load_params
 from assistant.planning.planner import Planner
@@ -25,6 +26,7 @@ from assistant.planning.spelling import spell
 from assistant.plugin.plan import Reference
 from assistant.plugin.signature import ToolSpec
 
+from . import kernels
 from .curriculum import STAGES, Curriculum
 from .errands import Domain, Template
 from .export import save_checkpoint
@@ -142,7 +144,12 @@ def _sayings(value: Any) -> list[str]:
     return [str(value), str(value).replace("_", " ")]
 
 
-def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: int = 150,
+def affordable_steps() -> int:
+    """How many steps ten minutes on two cores allow."""
+    return 350 if kernels.available() and b"amx_bf16" in inference.processor() else 120
+
+
+def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: int,
           progress: Callable[[int, int, float], None] | None = None) -> Adapted:  # fmt: skip
     """Fine-tune `checkpoint` on the third-party tools among `tools` and write the result to `to`.
 
