@@ -61,12 +61,14 @@ static void scores(const Packs& s, int64_t b, const Block& block, const Pair* q,
   for (int64_t col = 0; col < block.width(); col += kPanel) {
     const bool near = col >= block.far;
     const int64_t key = near ? block.near + col - block.far : col;
+    const bool all = !near && key + kPanel <= (block.first < s.prefix ? block.first + 1 : s.real[b]);
     product(in_tiles(q, s.dim / 2), keys + col * s.dim / 2, s.dim / 2, rows, kPanel, products, kPanel, false);
     before(col);
     for (int64_t i = 0; i < rows; ++i)
       for (int h = 0; h < 2; ++h) {
         const __m512 x = exponential2(_mm512_mul_ps(_mm512_load_ps(products + i * kPanel + 16 * h), scale));
-        use(i, col + 16 * h, _mm512_maskz_mov_ps(visible(s, b, block.first + i % block.count, key + 16 * h, near), x));
+        const __mmask16 seen = all ? 0xffff : visible(s, b, block.first + i % block.count, key + 16 * h, near);
+        use(i, col + 16 * h, _mm512_maskz_mov_ps(seen, x));
       }
   }
 }
@@ -119,7 +121,8 @@ static ffi::Error Attend(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buf
           product(in_rows(p + block.far, width / 2), near_values, near / 2, block.count, s.dim, o, out_ld, true);
         for (int64_t i = 0; i < block.count; ++i) {
           z[i] = _mm512_reduce_add_ps(sum[h * block.count + i]);
-          for (int64_t j = 0; j < s.dim; ++j) o[i * out_ld + j] /= z[i];
+          const float inverse = 1 / z[i];
+          for (int64_t j = 0; j < s.dim; ++j) o[i * out_ld + j] *= inverse;
         }
       }
     });

@@ -138,9 +138,13 @@ class Curriculum:
         """Endless examples that the tools serve, and some that they do not."""
         served = [[t for t in d.templates if _uses(t) <= tools.keys()] for d in sources]
         served = [templates for templates in served if templates]
+        if not served:  # what is left of the tools does nothing by itself
+            return
         short = [[t for t in s if len(t.plan) == 1 and not t.before] or s for s in served]
         away = [d for d in self.domains if not (d.tools.keys() & tools.keys()) and d.name not in OVERLAPPING]
-        near = [t for d in sources for t in d.templates if len(t.plan) == 1 and not _uses(t) & tools.keys()]
+        near = [
+            t for d in sources for t in d.templates if len(t.plan) == 1 and not (t.before or _uses(t) & tools.keys())
+        ]
         artificial = sources[0].name == "copying"
         while True:
             if not artificial and rng.random() < 0.06 * (1 - stage.single):

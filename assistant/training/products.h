@@ -269,7 +269,7 @@ static Pair* panels(ffi::ThreadPool& pool, int slot, const float* w, int64_t k, 
 }
 
 static inline __m512 exponential2(__m512 x) {  // 2 to the power of x, relative error below 1e-5: the result is rounded
-  x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-120.0f)), _mm512_set1_ps(90.0f));
+  x = _mm512_min_ps(x, _mm512_set1_ps(90.0f));
   const __m512 n = _mm512_roundscale_ps(x, 0), r = _mm512_sub_ps(x, n);
   __m512 p = _mm512_set1_ps(0.00956051021f);
   for (float c : {0.0559170392f, 0.240249811f, 0.693121968f, 0.999999191f}) p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
