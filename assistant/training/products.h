@@ -164,13 +164,14 @@ static bool tiles_granted() {
 
 // While one lives, its thread may use the tiles: all eight are 16 rows of 64 bytes.
 struct Tiles {
+  struct alignas(64) Shape {
+    uint8_t palette = 1, start = 0, reserved[14] = {};
+    uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  };
   const bool on = tiles_granted();
   Tiles() {
-    struct alignas(64) {
-      uint8_t palette = 1, start = 0, reserved[14] = {};
-      uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } shape;
+    static constexpr Shape shape;  // not on the stack: GCC does not know that the instruction reads all of it
     if (on) _tile_loadconfig(&shape);
   }
   ~Tiles() {
