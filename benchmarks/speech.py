@@ -2,7 +2,7 @@
 
 accuracy: commands by synthetic voices (espeak-ng, flite, festival), clean and with white noise at 15 dB; speech about
 other things and noise, which must be refused; word error rate on human recordings (--recordings, with transcripts.tsv).
-speed: real-time factors of the offline recogniser and of Whisper with random weights, beside plain `whisper.decode`
+speed: processor time of the offline recogniser and of Whisper with random weights, beside plain `whisper.transcribe`
 and faster-whisper where it is installed. fuzz: damaged variants of valid files through the decoder, each a clear
 refusal or sound. letters: letter-to-sound on words held out of its training. Machine and load are printed first.
 """
@@ -16,15 +16,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import speech_speed
 
 from assistant.speech.decode import decode, decode_container
 from assistant.speech.errors import NothingHeard, SpeechError
@@ -39,6 +39,7 @@ VOICES = (
     "festival:kal_diphone",
 )  # fmt: skip
 PEOPLE = ("Alice Chen", "Ben Okafor", "Priya", "Tom", "Maria", "Sam", "Sofia", "Mum", "Dad", "Grandma")
+DEMO = "make a gif of my five most recent photos and send it to alice"
 ALBUMS = ("Garden", "Lisbon", "Holidays", "Summer")
 # Commands that no example, template or slot value contains as a whole.
 UNSEEN = (
@@ -190,130 +191,6 @@ def _human(engine: SphinxEngine, folder: Path) -> None:
     print(f"  total WER {wrong / total:.1%} before refusal, {refused} refused")
 
 
-def speed() -> None:
-    """Wall time as a share of the audio's duration, with as many threads as there are cores."""
-    if shutil.which("espeak-ng"):
-        began = time.perf_counter()
-        engine = SphinxEngine(hints(), Path(tempfile.mkdtemp()))
-        print(f"offline recogniser: model built and loaded in {time.perf_counter() - began:.1f} s", flush=True)
-        for text in ("send it to alice", "make a gif of my five most recent photos and send it to alice", ELSEWHERE[0]):
-            samples = say("espeak-ng:en-us", text)
-            best, duration = _seconds(lambda s=samples: hear(engine, s)), len(samples) / SAMPLE_RATE
-            print(f"offline recogniser: {text!r}: {best / duration:.3f} × real time", flush=True)
-    for name, layers, width, heads in (("tiny", 4, 384, 6), ("base", 6, 512, 8)):
-        _whisper_speed(name, layers, width, heads)
-
-
-def _whisper_speed(name: str, layers: int, width: int, heads: int) -> None:
-    """Our engine, plain whisper and faster-whisper on the same random weights, float32.
-
-    Greedy, at one temperature, and four tokens for each second of audio, which is quick speech: random weights do not
-    know when to stop.
-    """
-    import torch
-    import whisper
-    from whisper.model import ModelDimensions
-
-    from assistant.speech.whisper_engine import WhisperEngine
-
-    torch.manual_seed(0)
-    model = whisper.Whisper(ModelDimensions(80, 1500, width, heads, layers, 51865, 448, width, heads, layers))
-    torch.nn.init.normal_(model.decoder.positional_embedding)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{name}.pt"
-        torch.save({"dims": model.dims.__dict__, "model_state_dict": model.state_dict()}, file)
-        ours = WhisperEngine(str(file), Hints(), device="cpu")
-        faster = faster_whisper(model, Path(folder) / "ct2")
-
-    def plain(samples: np.ndarray, window: int, on: object, tokens: int) -> None:
-        options = whisper.DecodingOptions(language="en", without_timestamps=True, fp16=False, sample_len=tokens)
-        padded = np.pad(samples[:window], (0, max(0, window - len(samples))))
-        whisper.decode(on, whisper.log_mel_spectrogram(torch.from_numpy(padded)), options)
-
-    for seconds in (3, 8, 30):
-        samples = np.random.default_rng(0).normal(0, 0.1, seconds * SAMPLE_RATE).astype(np.float32)
-        tokens = 4 * seconds
-        mine = _seconds(lambda s=samples, n=tokens: plain(s, ours._window(s), ours.model, n))
-        theirs = _seconds(lambda s=samples, n=tokens: plain(s, 30 * SAMPLE_RATE, model, n))
-        line = f"whisper {name}, {seconds:2} s: ours {mine:.3f} s, openai-whisper {theirs:.3f} s ({theirs / mine:.1f}×)"
-        if faster is not None:
-            other = _seconds(lambda s=samples, n=tokens: faster(s, n))
-            line += f", faster-whisper {other:.3f} s ({other / mine:.1f}×)"
-        print(line, flush=True)
-
-
-def faster_whisper(model: Any, folder: Path) -> Callable[[np.ndarray, int], None] | None:
-    """The same weights in CTranslate2, which is what faster-whisper runs: (samples, tokens) → None."""
-    try:
-        import ctranslate2
-        from ctranslate2.converters.transformers import WhisperLoader
-        from faster_whisper.feature_extractor import FeatureExtractor
-    except ImportError:
-        print("faster-whisper is not installed: not compared")
-        return None
-    from transformers import WhisperConfig, WhisperForConditionalGeneration
-
-    dims = model.dims
-    config = WhisperConfig(
-        vocab_size=dims.n_vocab, d_model=dims.n_audio_state, encoder_layers=dims.n_audio_layer,
-        decoder_layers=dims.n_text_layer, encoder_attention_heads=dims.n_audio_head,
-        decoder_attention_heads=dims.n_text_head, encoder_ffn_dim=4 * dims.n_audio_state,
-        decoder_ffn_dim=4 * dims.n_text_state,
-    )  # fmt: skip
-    copy = WhisperForConditionalGeneration(config)
-    renamed = {f"model.{_hugging_face(key)}": value for key, value in model.state_dict().items()}
-    missing, unknown = copy.load_state_dict(renamed, strict=False)
-    assert not unknown and set(missing) <= {"proj_out.weight"}, (missing, unknown)
-    copy.tie_weights()
-    spec = WhisperLoader().get_model_spec(copy)
-    special = {50257: "endoftext", 50258: "startoftranscript", 50259: "en", 50359: "transcribe", 50363: "notimestamps"}
-    spec.register_vocabulary([f"<|{special.get(number, number)}|>" for number in range(dims.n_vocab)])
-    spec.config.suppress_ids, spec.config.suppress_ids_begin = [50257], [50257]  # the end of the text
-    spec.config.alignment_heads, spec.config.lang_ids = [], [50259]
-    spec.validate()
-    folder.mkdir()
-    spec.save(str(folder))
-    engine = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32", intra_threads=os.cpu_count())
-    features = FeatureExtractor()
-
-    def transcribe(samples: np.ndarray, tokens: int) -> None:
-        mel = features(samples, chunk_length=30)[:, :3000]
-        mel = np.pad(mel, ((0, 0), (0, 3000 - mel.shape[1]))).astype(np.float32)[None]
-        start = [50258, 50259, 50359, 50363]
-        view = ctranslate2.StorageView.from_array(np.ascontiguousarray(mel))
-        [result] = engine.generate(view, [start], beam_size=1, max_length=2 * tokens, suppress_tokens=[50257])
-        assert len(result.sequences_ids[0]) >= tokens - 1, len(result.sequences_ids[0])
-
-    return transcribe
-
-
-_NAMES = (
-    ("blocks", "layers"), ("mlp.0", "fc1"), ("mlp.2", "fc2"), ("mlp_ln", "final_layer_norm"),
-    ("cross_attn_ln", "encoder_attn_layer_norm"), ("attn_ln", "self_attn_layer_norm"),
-    (".cross_attn.", ".encoder_attn."), (".attn.", ".self_attn."), ("attn.query", "attn.q_proj"),
-    ("attn.key", "attn.k_proj"), ("attn.value", "attn.v_proj"), ("attn.out", "attn.out_proj"),
-    ("decoder.ln.", "decoder.layer_norm."), ("encoder.ln_post.", "encoder.layer_norm."),
-    ("token_embedding", "embed_tokens"), ("positional_embedding", "embed_positions.weight"),
-)  # fmt: skip
-
-
-def _hugging_face(key: str) -> str:
-    """A parameter's name in transformers, from its name in openai-whisper."""
-    for ours, theirs in _NAMES:
-        key = key.replace(ours, theirs)
-    return key
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Wall time of the best of three calls, after one that allocates."""
-    times = []
-    for _ in range(4):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
-
-
 def fuzz(count: int, seed: int) -> None:
     """Hostile recordings, then damaged variants of valid ones: bytes flipped, cut, repeated.
 
@@ -388,6 +265,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=4, help="of the damage: one for each part of a long run")
     there = [voice for voice in VOICES if shutil.which(voice.partition(":")[0])]
     parser.add_argument("--voices", nargs="*", default=there, help='such as "espeak-ng:en-us" (default: all)')
+    parser.add_argument("--rounds", type=int, default=5, help="of each timing")
     parser.add_argument("--limit", type=int, default=100, help="sentences of each kind")
     given = parser.parse_args()
     print(", ".join(machine()))
@@ -395,7 +273,9 @@ def main() -> None:
     if "accuracy" in chosen:
         accuracy(given.recordings, given.voices, given.limit)
     if "speed" in chosen:
-        speed()
+        commands = {text: say("espeak-ng:en-us", text) for text in (hints().examples[6], DEMO, ELSEWHERE[0])}
+        speech_speed.offline(hints(), commands, given.rounds)
+        speech_speed.whisper_sizes(given.rounds)
     if "fuzz" in chosen:
         fuzz(given.fuzzed, given.seed)
     if "letters" in chosen:
