@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from assistant.planning.spelling import spell
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
+from .artificial import COPYING, READING, copying, reading
 from .composing import composed
 from .errands import KINDS, Choice, Domain, Template, builtin, held_out, synonym, training_domains, words
 from .packs import Encoder, Pack, Shape
@@ -23,7 +24,8 @@ from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finis
 
 BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
 INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
-COPYING = Shape(prefix=64, rows=8, row=192, targets=1024)
+COPYING_SHAPE = Shape(prefix=96, rows=8, row=192, targets=1024)
+READING_SHAPE = Shape(prefix=256, rows=6, row=192, targets=1024)
 MOST_INVENTED = 10  # tools in one prompt
 COMPOSED = 4000  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
@@ -36,6 +38,7 @@ class Stage:
 
     until: int
     copying: float = 0.0
+    reading: float = 0.0
     single: float = 0.0  # of an example to be a short one-step errand, else anything
     noise: float = 0.6
 
@@ -43,7 +46,10 @@ class Stage:
 STAGES = (
     Stage(1200, copying=1.0),  # nothing else, on short prompts: many small steps, until the copying circuit has formed
     Stage(1300, copying=0.2, single=0.8, noise=0.3),
-    Stage(10**9, copying=0.03, single=0.1),
+    Stage(3100, copying=0.03, single=0.1),
+    Stage(3300, copying=0.02, reading=0.5, single=0.1),
+    Stage(4200, reading=1.0),  # nothing else again, until tools are looked up by what their signatures say
+    Stage(10**9, copying=0.02, reading=0.15, single=0.1),
 )
 
 
@@ -70,16 +76,17 @@ class Curriculum:
         rng = Random(f"{self.seed}/{step}")
         stage = next(s for s in STAGES if step < s.until)
         if stage.copying == 1.0:
-            return [(COPYING, [self._copying(rng)])]
+            return [(COPYING_SHAPE, [self._lesson(copying(rng, self.random_words, 1, 1, 9), rng, COPYING_SHAPE)])]
+        if stage.reading == 1.0:
+            return [(READING_SHAPE, [self._lesson(reading(rng, self.random_words, 6, 1), rng, READING_SHAPE)])]
         theirs = [self._invented(stage, rng, step) for _ in range(invented)]
         return [(BUILTIN, [self._builtin(stage, rng)]), (INVENTED, theirs)]
 
-    def _copying(self, rng: Random) -> Pack:
-        while True:
-            domain = copying(rng, self.random_words, tools=1, parameters=1, longest=9)
-            examples = (finish(fill(t, rng)) for t in domain.templates)
-            if pack := self.encoder.pack(domain.tools, examples, COPYING):
-                return pack
+    def _lesson(self, domain: Domain, rng: Random, shape: Shape) -> Pack:
+        examples = (finish(fill(t, rng)) for t in domain.templates)
+        pack = self.encoder.pack(domain.tools, examples, shape)
+        assert pack is not None, "the artificial domains are small"
+        return pack
 
     def _builtin(self, stage: Stage, rng: Random) -> Pack:
         tools = dict(self.builtin.tools)
@@ -100,8 +107,10 @@ class Curriculum:
 
     def _invented(self, stage: Stage, rng: Random, step: int) -> Pack:
         while True:
-            if rng.random() < stage.copying:
-                sources = [copying(rng, self.random_words)]
+            lesson = rng.random()
+            if lesson < stage.copying + stage.reading:
+                make = copying if lesson < stage.copying else reading
+                sources = [make(rng, self.random_words)]
                 tools = sources[0].tools
             else:
                 sources = [self._unfamiliar(d, rng) for d in self._some_domains(rng)]
@@ -145,7 +154,7 @@ class Curriculum:
         near = [
             t for d in sources for t in d.templates if len(t.plan) == 1 and not (t.before or _uses(t) & tools.keys())
         ]
-        artificial = sources[0].name == "copying"
+        artificial = sources[0].name in (COPYING, READING)
         while True:
             if not artificial and rng.random() < 0.06 * (1 - stage.single):
                 sentence = self._refusal(rng.choice(away).templates, rng)
@@ -277,32 +286,6 @@ def _rename(name: str, rng: Random, meaningless: float) -> str:
     if len(parts) > 1 and rng.random() < 0.15:
         return " ".join(parts[::-1])
     return parts[-1] if len(parts) > 1 and rng.random() < 0.1 else name
-
-
-def copying(rng: Random, vocabulary: list[str], tools: int = 4, parameters: int = 3, longest: int = 4) -> Domain:
-    """An artificial domain: sentences name the tool and its parameters, and everything else is copied.
-
-    tools, parameters: at most so many (of a tool). longest: words of a copied value.
-    """
-
-    def some(low: int, high: int) -> str:
-        return " ".join(rng.choice(vocabulary) for _ in range(rng.randint(low, high)))
-
-    specs: dict[str, ToolSpec] = {}
-    for _ in range(rng.randint(min(2, tools), tools)):
-        keys = list(dict.fromkeys(rng.choice(vocabulary) for _ in range(rng.randint(1, parameters))))
-        name = rng.choice(vocabulary)
-        spoken = tuple(Parameter(k, Type("Spoken"), required=False) for k in keys)
-        specs[name] = ToolSpec(name, some(1, 3), spoken, Type("str"))
-    return Domain("copying", specs, tuple(_copy_template(specs, rng, some, longest) for _ in range(99)))
-
-
-def _copy_template(tools: dict[str, ToolSpec], rng: Random, some: Callable[[int, int], str], longest: int) -> Template:
-    name = rng.choice(list(tools))
-    args = {p.name: some(1, longest) for p in tools[name].parameters if rng.random() < 0.8}
-    order = rng.sample(list(args), len(args))
-    say = rng.choice(["", "please ", "now ", some(1, 3) + " "]) + name + "".join(f" {k} {args[k]}" for k in order)
-    return Template(say, ((name, args),), category="copying")
 
 
 def texts(curriculum_domains: list[Domain], seed: int = 0, count: int = 40_000) -> Iterator[str]:

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assistant.llm import Engine, Stream, load
+from assistant.llm import Engine, Result, load
 from assistant.planning import Calibration, Earlier, Planner, PlanningError
 from assistant.planning.planner import Draft
 from assistant.plugin.plan import Plan, Step
@@ -127,12 +127,14 @@ def run(planner: Planner, cases: Sequence[Case], constrained: bool = True) -> li
             replace(d, request=d.request and replace(d.request, constraint=None, stop_tokens=None)) for d in drafts
         ]
     streams = [planner.engine.submit(d.request) if d.request else None for d in drafts]
-    return [_outcome(planner, c, d, s) for c, d, s in zip(cases, drafts, streams, strict=True)]
+    results = [(planner.reconsidered(d, s.result()) if constrained else s.result()) if s else None
+               for d, s in zip(drafts, streams, strict=True)]  # fmt: skip
+    return [_outcome(planner, c, d, r) for c, d, r in zip(cases, drafts, results, strict=True)]
 
 
-def _outcome(planner: Planner, case: Case, draft: Draft, stream: Stream | None) -> Outcome:
+def _outcome(planner: Planner, case: Case, draft: Draft, result: Result | None) -> Outcome:
     try:
-        planned = planner.read(draft, stream.result()) if stream else draft.planned
+        planned = planner.read(draft, result) if result else draft.planned
     except PlanningError as error:
         return Outcome(case.say, case.truth, Plan(), error=str(error))
     asked = tuple(argument for _, argument in planned.gaps)

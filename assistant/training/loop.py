@@ -51,7 +51,7 @@ class RunSettings:
     muon: float = 0.02
     adam: float = 3e-3
     warmup: int = 20
-    decay: float = 0.25  # the last part of the run, in which the learning rate falls
+    decay: float = 0.2  # the last part of the run, in which the learning rate falls
     bfloat16: bool = True  # what the products are computed in; parameters and sums are float32
 
     def config(self) -> ModelConfig:
