@@ -32,7 +32,7 @@ def join_phrases(sentences: Counts, merges: int, least: int = 20) -> Counts:
                 pairs[pair] += count
         batch = [
             pair
-            for pair, count in pairs.most_common(min(left, max(1, merges // 20)))
+            for pair, count in pairs.most_common(min(left, max(1, merges // 8)))
             if count >= least and sum(token.count(JOIN) + 1 for token in pair) <= LONGEST_PHRASE
         ]
         if not batch:

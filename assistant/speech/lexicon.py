@@ -14,6 +14,7 @@ from .errors import ModelUnavailable
 from .language_model import JOIN
 
 VARIANTS = 4  # pronunciations of one word
+PHRASE_VARIANTS = 6
 
 # Words of this domain that the dictionary lacks or has in one way only.
 OWN = {
@@ -32,7 +33,14 @@ OWN = {
     "priya": ("P R IY AH",),
     "jose": ("HH OW S EY", "HH OW Z EY"),
     "mum": ("M AH M",),
+    "favourite": ("F EY V R IH T", "F EY V ER IH T"),
+    "favourites": ("F EY V R IH T S", "F EY V ER IH T S"),
+    "newest": ("N UW AH S T", "N Y UW IH S T"),
+    "latest": ("L EY T AH S T", "L EY T IH S T"),
 }
+
+# Within phrases: the other way to say what is said in two ways whatever the accent.
+OTHERWISE = {"and": "AE N D", "to": "T AH", "the": "DH IY", "gif": "JH IH F", "gifs": "JH IH F S"}
 
 _VOWELS = frozenset(["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"])
 _BROAD_A_WORDS = """
@@ -67,11 +75,20 @@ def dictionary() -> dict[str, tuple[str, ...]]:
 @cache
 def pronunciations(token: str) -> tuple[str, ...]:
     """Ways to say a token (a word, or a phrase of words joined by JOIN), the likeliest first."""
-    words = [_word(word) for word in token.split(JOIN)]
-    if len(words) == 1:
-        return words[0][:VARIANTS]
-    # A speaker has one accent: the words of a phrase are all plain or all accented.
-    return tuple(dict.fromkeys(" ".join(said[which] for said in words) for which in (0, -1)))
+    if JOIN not in token:
+        return _word(token)[:VARIANTS]
+    return tuple(_phrase(token.split(JOIN)))[:PHRASE_VARIANTS]
+
+
+def _phrase(words: list[str]) -> dict[str, None]:
+    """Ways to say a phrase. A speaker has one accent: its words are all plain or all accented."""
+    ways: list[list[str]] = [[]]
+    for word in words:
+        said = [_word(word)[0], *([OTHERWISE[word]] if word in OTHERWISE else [])]
+        ways = [[*way, one] for one in said for way in ways]
+    accented = [[non_rhotic(word, said) for word, said in zip(words, way, strict=True)] for way in ways]
+    both = [way for pair in zip(ways, accented, strict=True) for way in pair]
+    return dict.fromkeys(" ".join(way) for way in both)
 
 
 @cache
