@@ -23,22 +23,16 @@ from rich.text import Text
 
 from assistant.speech import NothingHeard, Recogniser, SpeechError, Transcript
 from assistant.speech.decode import decode
+from assistant.speech.phrases import NO, YES
 from assistant.speech.sources import microphone, recording
 from assistant.speech.spoken import spoken
+from assistant.speech.types import Expected
 from assistant.speech.vad import VoiceDetector
 
 if TYPE_CHECKING:
     from assistant.assistant import Assistant
     from assistant.command import Command
 
-YES = frozenset([
-    "yes", "yeah", "yep", "yes please", "yes send it", "yes do it", "send it", "do it", "go ahead", "okay", "ok",
-    "sure", "correct",
-])  # fmt: skip
-NO = frozenset([
-    "no", "nope", "no thanks", "no thank you", "no don't", "don't", "don't send it", "stop", "cancel",
-    "cancel that", "never mind",
-])  # fmt: skip
 ATTEMPTS = 3  # at an answer that is understood
 METER = 24  # characters of the level meter
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
@@ -64,7 +58,7 @@ class Ears:
         self._console = console
         self._files = list(options.files)
 
-    async def utterance(self, question: str = "") -> Transcript | None:
+    async def utterance(self, question: str = "", expected: Expected = "command") -> Transcript | None:
         """What is said next; None when the recordings are used up. Raises NothingHeard, SpeechError."""
         if self._options.files:
             if not self._files:
@@ -73,13 +67,13 @@ class Ears:
         else:
             source = microphone(self._options.device)
         if self._options.push_to_talk and not self._options.files:
-            return await self._pushed(source, question)
-        return await self._hands_free(source, question)
+            return await self._pushed(source, question, expected)
+        return await self._hands_free(source, question, expected)
 
-    async def _hands_free(self, source: AsyncIterator[np.ndarray], question: str) -> Transcript:
+    async def _hands_free(self, source: AsyncIterator[np.ndarray], question: str, expected: Expected) -> Transcript:
         shown, level = question or "listening", 0.0
         with Live(console=self._console, refresh_per_second=12, transient=True) as live:
-            async for event in self._recogniser.stream(source):
+            async for event in self._recogniser.stream(source, expected=expected):
                 if event.kind == "final":
                     assert event.transcript is not None
                     return event.transcript
@@ -90,7 +84,7 @@ class Ears:
                 live.update(meter(level, shown))
         raise NothingHeard("nothing heard: there is no speech in the recording")
 
-    async def _pushed(self, source: AsyncIterator[np.ndarray], question: str) -> Transcript:
+    async def _pushed(self, source: AsyncIterator[np.ndarray], question: str, expected: Expected) -> Transcript:
         await _enter(self._console, f"{question or 'Press Enter and speak'}; Enter again when you are done. ")
         blocks: list[np.ndarray] = []
 
@@ -107,7 +101,7 @@ class Ears:
             collecting.result()
         if not blocks:
             raise NothingHeard("nothing heard: the key was released at once")
-        return await self._recogniser.transcribe_samples(np.concatenate(blocks))
+        return await self._recogniser.transcribe_samples(np.concatenate(blocks), expected=expected)
 
 
 class Conversation:
@@ -158,7 +152,7 @@ class Conversation:
         self._say(text)
         for _ in range(ATTEMPTS):
             try:
-                said = await self._ears.utterance(text)
+                said = await self._ears.utterance(text, "consent" if kind == "confirm" else "answer")
             except NothingHeard as nothing:
                 self._console.print(Text(str(nothing), "dim"))
                 continue

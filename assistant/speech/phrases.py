@@ -1,7 +1,8 @@
 """What people are likely to say to this assistant, as sentences in spoken form.
 
 Templates and slot values ship with the package (`data/`, written by `assistant.speech.resources`): how people put
-errands over photos, messages, reminders and notes. Hints add what this user's assistant can do beyond that.
+errands over photos, messages, reminders and notes. They show the breadth of what is said; `data/everyday.txt`, a small
+grammar, shows what is said most. Hints add what this user's assistant can do beyond that.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -17,7 +19,10 @@ from .spoken import cardinal, spoken
 from .types import Hints
 
 SLOT = re.compile(r"<(\w+)>")
-EXPANSIONS = 6  # sentences from one template
+GROUP = re.compile(r"[\[(]([^\[\]()]*)[\])]")  # innermost (this|or this) or [perhaps|this]
+EXPANSIONS = 2  # sentences from one template
+EVERYDAY = 300  # sentences from one line of the grammar
+EVERYDAY_WEIGHT = 4
 EXAMPLE_EXPANSIONS = 16  # from one example of an installed tool
 EXAMPLE_WEIGHT = 4  # of the example word for word
 JOINED = 4  # two-step errands begun with one example
@@ -28,11 +33,24 @@ _TAILS = (
     "send it to <name>", "send it to <name> and <name>", "send them to <name>", "mail it to <name>",
     "send it to <name> by email", "send it to <name> on whatsapp", "remind me about it <when>",
 )  # fmt: skip
-ANSWERS = (
-    "yes", "no", "yes please", "no thanks", "no thank you", "yes send it", "no don't", "don't send it", "cancel",
-    "cancel that", "stop", "okay", "ok", "sure", "go ahead", "do it", "never mind", "the first one", "the second one",
-    "the third one", "<name>", "help", "what can you do", "undo that", "that's right", "that's wrong", "never",
+YES = (
+    "yes", "yeah", "yep", "yes please", "yes send it", "yes do it", "send it", "do it", "go ahead", "okay", "ok",
+    "sure", "correct",
 )  # fmt: skip
+NO = (
+    "no", "nope", "no thanks", "no thank you", "no don't", "don't", "don't send it", "stop", "cancel", "cancel that",
+    "never mind",
+)  # fmt: skip
+_OTHER_ANSWERS = (
+    "the first one", "the second one", "the third one", "<name>", "<when>", "<message>", "<todo>", "<note>", "help",
+    "what can you do", "undo that", "that's right", "that's wrong", "never",
+)  # fmt: skip
+# What a recogniser takes for one of them where only these are expected.
+_RIVALS = (
+    "guess", "yet", "jess", "less", "mess", "chess", "guest", "yesterday", "nose", "knows", "note", "now", "new", "not",
+    "snow", "don", "short", "shirt", "shore", "candle", "council", "step", "shop", "oh",
+)  # fmt: skip
+ANSWERS = (*YES, *NO, *_OTHER_ANSWERS)
 _ANSWER_WEIGHT = 12
 
 
@@ -51,6 +69,32 @@ def templates() -> tuple[str, ...]:
 
 
 @cache
+def everyday() -> tuple[str, ...]:
+    """Lines of the grammar of usual commands, its definitions (`$who = …`) put in."""
+    lines = files(__package__).joinpath("data/everyday.txt").read_text("utf-8").splitlines()
+    defined: dict[str, str] = {}
+    out = []
+    for line in lines:
+        name, is_definition, pattern = line.partition(" = ")
+        for known in sorted(defined, key=len, reverse=True):
+            pattern, line = pattern.replace(known, defined[known]), line.replace(known, defined[known])
+        if is_definition:
+            defined[name] = pattern
+        else:
+            out.append(line)
+    return tuple(out)
+
+
+def vary(pattern: str, choose: random.Random) -> str:
+    """One of the templates of a pattern: one of (a|b), with even odds one of [a|b]."""
+    while match := GROUP.search(pattern):
+        absent = match[0][0] == "[" and choose.random() < 0.5
+        chosen = "" if absent else choose.choice(match[1].split("|"))
+        pattern = pattern[: match.start()] + chosen + pattern[match.end() :]
+    return pattern
+
+
+@cache
 def slot_values() -> dict[str, tuple[str, ...]]:
     """Kind of slot → values in spoken form."""
     values: dict[str, list[str]] = {}
@@ -66,12 +110,15 @@ def sentences(hints: Hints) -> Counts:
     values = _values(hints)
     counts: Counts = Counter()
 
-    def expand(template: str, times: int) -> None:
+    def expand(template: str, times: int, weight: int = 1) -> None:
         for _ in range(times):
-            counts[tuple(_fill(template, values, choose).split())] += 1
+            counts[tuple(_fill(template, values, choose).split())] += weight
 
     for template in templates():
         expand(template, EXPANSIONS)
+    for pattern in everyday():
+        for _ in range(EVERYDAY):
+            expand(vary(pattern, choose), 1, EVERYDAY_WEIGHT)
     for answer in ANSWERS:
         expand(answer, _ANSWER_WEIGHT)
     known = [said for said in map(spoken, hints.examples) if said]
@@ -83,10 +130,20 @@ def sentences(hints: Hints) -> Counts:
             tail = choose.choice([*_TAILS, *examples])
             expand(f"{example} and {tail}", 2)
             expand(f"{example} then {tail}", 1)
+    for word in _RIVALS:
+        counts[word,] += 1
     for word in hints.vocabulary:
         expand(spoken(word), 4)
     counts.pop((), None)
     return counts
+
+
+def consent(vocabulary: Iterable[str]) -> Counts:
+    """Yes and no in all their forms, and as often any single word: what is neither should sound like what it is."""
+    others = Counter({(word,): 1 for word in vocabulary})
+    weight = max(1, len(others) // len(YES + NO))
+    rivals = Counter({(word,): max(1, weight // 2) for word in _RIVALS if (word,) in others})
+    return others + rivals + Counter({tuple(answer.split()): weight for answer in YES + NO})
 
 
 def _values(hints: Hints) -> dict[str, tuple[str, ...]]:

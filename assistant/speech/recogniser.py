@@ -20,7 +20,7 @@ from . import weights, worker
 from .decode import Runner, decode
 from .endpoint import Endpointer
 from .errors import ModelUnavailable, NothingHeard, SpeechError
-from .types import SAMPLE_RATE, DecodeLimits, Hints, Transcript
+from .types import SAMPLE_RATE, DecodeLimits, Expected, Hints, Transcript
 from .vad import level
 
 T = TypeVar("T")
@@ -94,15 +94,16 @@ class Recogniser:
         media_type: str | None = None,
         language: str | None = None,
         hints: Hints | None = None,
+        expected: Expected = "command",
     ) -> Transcript:
         """Transcript of a recording in any accepted format. Raises SpeechError.
 
         filename, media_type: the sender's claims; the format is told from the bytes. language: ISO 639-1, None
-        detects it. hints: instead of the recogniser's own.
+        detects it. hints: instead of the recogniser's own. expected: what is waited for.
         """
         began = time.perf_counter()
         samples = await asyncio.to_thread(decode, audio, self._run, self._limits)
-        return await self.transcribe_samples(samples, language=language, hints=hints, began=began)
+        return await self.transcribe_samples(samples, language=language, hints=hints, expected=expected, began=began)
 
     async def transcribe_samples(
         self,
@@ -110,12 +111,13 @@ class Recogniser:
         *,
         language: str | None = None,
         hints: Hints | None = None,
+        expected: Expected = "command",
         began: float | None = None,
     ) -> Transcript:
         """Transcript of float32 samples at 16 kHz, shape [n]. began: `time.perf_counter()` of the request."""
         now = time.perf_counter()
         began = now if began is None else began
-        answer = await self._call(worker.transcribe, hints or self.hints, samples, language)
+        answer = await self._call(worker.transcribe, hints or self.hints, samples, language, expected)
         end = time.perf_counter()
         timings = {"decode_ms": (now - began) * 1000, **answer.timings, "total_ms": (end - began) * 1000}
         return Transcript(
@@ -134,6 +136,7 @@ class Recogniser:
         *,
         language: str | None = None,
         hints: Hints | None = None,
+        expected: Expected = "command",
         trailing_silence: float = 0.5,
         longest: float = 30.0,
     ) -> AsyncIterator[StreamEvent]:
@@ -154,7 +157,7 @@ class Recogniser:
                     yield StreamEvent("speech_start")
                 if "speech_end" not in changes:
                     break
-                async for event in self._finish(endpointer, partial, language, hints):
+                async for event in self._finish(endpointer, partial, language, hints, expected):
                     yield event
                 partial, pending = None, np.zeros(0, np.float32)  # feed what the endpointer still holds
             if partial is not None and partial.done():
@@ -168,19 +171,26 @@ class Recogniser:
                     call = self._call(worker.partial, hints or self.hints, samples)
                     partial = asyncio.ensure_future(call)
         if endpointer.finish():
-            async for event in self._finish(endpointer, partial, language, hints):
+            async for event in self._finish(endpointer, partial, language, hints, expected):
                 yield event
         elif partial is not None:
             partial.cancel()
 
     async def _finish(
-        self, endpointer: Endpointer, partial: asyncio.Task[str] | None, language: str | None, hints: Hints | None
+        self,
+        endpointer: Endpointer,
+        partial: asyncio.Task[str] | None,
+        language: str | None,
+        hints: Hints | None,
+        expected: Expected,
     ) -> AsyncIterator[StreamEvent]:
         if partial is not None:
             partial.cancel()
         yield StreamEvent("speech_end")
         try:
-            transcript = await self.transcribe_samples(endpointer.utterance, language=language, hints=hints)
+            transcript = await self.transcribe_samples(
+                endpointer.utterance, language=language, hints=hints, expected=expected
+            )
         except NothingHeard as nothing:
             yield StreamEvent("nothing", text=str(nothing))
         else:

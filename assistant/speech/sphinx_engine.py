@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -23,9 +23,9 @@ from .denoise import remove_noise
 from .errors import NothingHeard
 from .language_model import JOIN, Counts, join_phrases, write_arpa
 from .lexicon import model_path, pronunciations
-from .phrases import ANSWERS, sentences
+from .phrases import ANSWERS, NO, YES, consent, sentences
 from .spoken import spoken
-from .types import SAMPLE_RATE, Hints, Word
+from .types import SAMPLE_RATE, Expected, Hints, Word
 
 FRAMES_PER_SECOND = 100
 PHRASES = 3000  # tokens of several words in the language model
@@ -43,8 +43,12 @@ SEARCH: dict[str, Any] = {
 # Mean natural log probability of a word below which nothing was heard.
 EXPECTED = -3.5
 
+EXPECTED_ANSWER = -4.5  # the same, for the answer to a question
+
 # Least posterior of a word in an answer of one word and of several: "guess" reaches 0.87 as "yes".
 SURE_WORD, SURE_WORDS = 0.9, 0.7
+CONSENT = "consent"  # name of the search for yes and no
+SURE_CONSENT, SURE_CONSENTS = 0.7, 0.5  # least posterior, where yes or no is waited for, of one word and of several
 
 OUTSIDE = (
     "that was not about anything this assistant can do, or it was not clear enough for the offline recogniser; "
@@ -75,29 +79,45 @@ class SphinxEngine:
         from pocketsphinx import Decoder
 
         folder = self._cache or Path(tempfile.mkdtemp(prefix="speech-"))
-        model, words = build(hints, folder)
+        model, answers, words = build(hints, folder)
         acoustic = str(model_path() / "en-us")
         self._decoder = Decoder(hmm=acoustic, lm=str(model), dict=str(words), **SEARCH)
+        self._decoder.add_lm_file(CONSENT, str(answers))
         self._written = _written_names(hints)
         if self._cache is None:
-            for file in (model, words):
+            for file in (model, answers, words):
                 file.unlink()
             folder.rmdir()
 
-    def transcribe(self, samples: np.ndarray, language: str | None = None) -> Heard:
+    def transcribe(self, samples: np.ndarray, language: str | None = None, expected: Expected = "command") -> Heard:
         """Samples: float32 at 16 kHz, speech only. Raises NothingHeard for what is outside the domain."""
         if language not in (None, "en"):
             raise NothingHeard(f"the offline recogniser hears English only, not {language!r}; install a Whisper model")
-        tokens, expected = self.listen(samples)
+        if expected == "consent" and (answer := self._consent(samples)):
+            return answer
+        tokens, likely = self.listen(samples)
         words = tuple(_split(tokens))
         text = " ".join(word.word for word in words)
-        if expected < EXPECTED:
+        if likely < (EXPECTED if expected == "command" else EXPECTED_ANSWER):
             if not _clear_answer(text, tokens):
                 raise NothingHeard(OUTSIDE)
-            expected = EXPECTED
+            likely = EXPECTED
         for plain, written in self._written.items():
             text = f" {text} ".replace(f" {plain} ", f" {written} ").strip()
-        return Heard(text, words, _confidence(expected))
+        return Heard(text, words, _confidence(likely))
+
+    def _consent(self, samples: np.ndarray) -> Heard | None:
+        """A yes or no, if these samples hold nothing else."""
+        self._decoder.activate_search(CONSENT)
+        try:
+            tokens, _ = self.listen(samples)
+        finally:
+            self._decoder.activate_search()
+        words = tuple(_split(tokens))
+        text = " ".join(word.word for word in words)
+        sure = min((token.prob for token in tokens), default=0.0)
+        clear = text in YES + NO and sure >= (SURE_CONSENT if len(words) == 1 else SURE_CONSENTS)
+        return Heard(text, words, min(sure, 1.0)) if clear else None
 
     def partial(self, samples: np.ndarray) -> str:
         """Text so far, without judging it."""
@@ -162,11 +182,12 @@ def _split(tokens: list[Any]) -> Iterator[Word]:
             start = end
 
 
-def build(hints: Hints, folder: Path) -> tuple[Path, Path]:
-    """Language model and dictionary files for these hints, in `folder`; built unless they are there."""
+def build(hints: Hints, folder: Path) -> tuple[Path, Path, Path]:
+    """Files for these hints, in `folder`, built unless they are there: language models of everything and of yes and
+    no, and the dictionary."""
     stem = _digest(hints)
-    model, words = folder / f"{stem}.lm", folder / f"{stem}.dict"
-    if not (model.is_file() and words.is_file()):
+    model, answers, words = folder / f"{stem}.lm", folder / f"{stem}.{CONSENT}.lm", folder / f"{stem}.dict"
+    if not (model.is_file() and answers.is_file() and words.is_file()):
         folder.mkdir(parents=True, exist_ok=True)
         for old in (*folder.glob("domain-*.lm"), *folder.glob("domain-*.dict")):
             old.unlink(missing_ok=True)
@@ -174,15 +195,21 @@ def build(hints: Hints, folder: Path) -> tuple[Path, Path]:
         joined = join_phrases(counts, PHRASES)
         both: Counts = counts + type(counts)({tokens: count * PHRASE_WEIGHT for tokens, count in joined.items()})
         vocabulary = sorted({token for sentence in both for token in sentence})
-        for file, write in ((model, lambda f: write_arpa(both, (), f)), (words, lambda f: _lexicon(vocabulary, f))):
+        singles = [token for token in vocabulary if JOIN not in token]
+        writers: dict[Path, Callable[[TextIO], None]] = {
+            model: lambda f: write_arpa(both, (), f),
+            answers: lambda f: write_arpa(consent(singles), (), f),
+            words: lambda f: _lexicon(vocabulary, f),
+        }
+        for file, write in writers.items():
             part = file.with_suffix(f".{hashlib.sha256(str(id(file)).encode()).hexdigest()[:8]}.part")
             with part.open("w", encoding="utf-8") as out:
                 write(out)
             part.replace(file)
-    return model, words
+    return model, answers, words
 
 
-def _lexicon(vocabulary: list[str], file: Any) -> None:
+def _lexicon(vocabulary: list[str], file: TextIO) -> None:
     for token in vocabulary:
         for number, said in enumerate(pronunciations(token), 1):
             file.write(f"{token}{f'({number})' if number > 1 else ''} {said}\n")
@@ -191,8 +218,8 @@ def _lexicon(vocabulary: list[str], file: Any) -> None:
 def _digest(hints: Hints) -> str:
     """Changes with the hints, the shipped sentences and the way the model is made."""
     digest = hashlib.sha256(repr((hints, PHRASES, PHRASE_WEIGHT)).encode())
-    for name in ("data/templates.txt", "data/slots.tsv", "data/g2p.txt.gz", "phrases.py", "language_model.py",
-                 "lexicon.py", "spoken.py"):  # fmt: skip
+    for name in ("data/templates.txt", "data/everyday.txt", "data/slots.tsv", "data/g2p.txt.gz", "phrases.py",
+                 "language_model.py", "lexicon.py", "spoken.py"):  # fmt: skip
         digest.update(files(__package__).joinpath(name).read_bytes())
     return f"domain-{digest.hexdigest()[:16]}"
 

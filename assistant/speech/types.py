@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 SAMPLE_RATE = 16_000
+
+# What is waited for: any command, yes or no, or the answer to another question. A recogniser is lenient only with
+# what it waits for.
+Expected = Literal["command", "consent", "answer"]
 
 
 class Word(NamedTuple):

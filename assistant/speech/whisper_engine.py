@@ -19,7 +19,7 @@ import numpy as np
 from . import weights
 from .errors import NothingHeard, SpeechError
 from .spoken import spoken
-from .types import SAMPLE_RATE, Hints, Word
+from .types import SAMPLE_RATE, Expected, Hints, Word
 
 HOP = 160  # samples of one mel frame
 MARGIN = 128 * 2 * HOP  # samples after the speech: 2.56 s, what whisper.cpp's users settled on
@@ -83,15 +83,17 @@ class WhisperEngine:
         self.name = f"whisper:{Path(model).stem}"
         self.model = weights.load(model, device)
         self._auto = window == "auto"
+        self.sample_len: int | None = None  # most tokens of one piece; None is half the decoder's context
         self._longest = self.model.dims.n_audio_ctx * 2 * HOP
         _accept_short_windows(self.model.encoder)
+        _score_what_is_used(self.model)
         self.use_hints(hints)
 
     def use_hints(self, hints: Hints) -> None:
         """Bias the decoder towards these names and words."""
         self._prompt = prompt(hints)
 
-    def transcribe(self, samples: np.ndarray, language: str | None = None) -> Heard:
+    def transcribe(self, samples: np.ndarray, language: str | None = None, expected: Expected = "command") -> Heard:
         """Samples: float32 at 16 kHz. Raises NothingHeard when the gates refuse what was decoded."""
         pieces: list[Heard] = []
         for start, piece in _pieces(samples, self._longest):
@@ -127,6 +129,7 @@ class WhisperEngine:
             temperature=temperature,
             prompt=self._prompt or None,
             without_timestamps=True,
+            sample_len=self.sample_len,
             fp16=half,
         )
         return whisper.decode(self.model, mel, options)
@@ -232,3 +235,30 @@ def _accept_short_windows(encoder: Any) -> None:
             return self.ln_post(x)
 
     encoder.__class__ = Encoder
+
+
+def _score_what_is_used(model: Any) -> None:
+    """While a prompt is read, score the vocabulary for its last token and the one that tells of silence, not for all:
+    with a hundred tokens of names to expect, that is more work than the whole encoder has with a short command."""
+    import torch
+    from whisper.tokenizer import get_tokenizer
+
+    start = get_tokenizer(model.is_multilingual, num_languages=model.num_languages).sot
+
+    class Decoder(type(model.decoder)):  # type: ignore[misc]
+        def forward(self, x: torch.Tensor, xa: torch.Tensor, kv_cache: Any = None) -> torch.Tensor:
+            offset = next(iter(kv_cache.values())).shape[1] if kv_cache else 0
+            h = self.token_embedding(x) + self.positional_embedding[offset : offset + x.shape[-1]]
+            h = h.to(xa.dtype)
+            for block in self.blocks:
+                h = block(h, xa, mask=self.mask, kv_cache=kv_cache)
+            h = self.ln(h)
+            words = self.token_embedding.weight.to(h.dtype).T
+            if kv_cache is None or x.shape[-1] == 1:
+                return (h @ words).float()
+            used = [*(x[0] == start).nonzero()[:, 0].tolist(), x.shape[-1] - 1]
+            scores = torch.zeros(*x.shape, words.shape[1], device=h.device)
+            scores[:, used] = (h[:, used] @ words).float()
+            return scores
+
+    model.decoder.__class__ = Decoder

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .errors import ModelUnavailable, NothingHeard
-from .types import SAMPLE_RATE, Hints, Word
+from .types import SAMPLE_RATE, Expected, Hints, Word
 from .vad import speech_segments
 
 SILENCE = "nothing heard: there is no speech in the recording; move closer to the microphone and say it again"
@@ -50,7 +50,7 @@ class Engine(Protocol):
 
     def use_hints(self, hints: Hints) -> None: ...
 
-    def transcribe(self, samples: np.ndarray, language: str | None) -> Any: ...
+    def transcribe(self, samples: np.ndarray, language: str | None, expected: Expected) -> Any: ...
 
     def partial(self, samples: np.ndarray) -> str: ...
 
@@ -80,7 +80,7 @@ def start(spec: EngineSpec, hints: Hints) -> None:
     _hints = hints
 
 
-def transcribe(spec: EngineSpec, hints: Hints, samples: np.ndarray, language: str | None) -> Answer:
+def transcribe(spec: EngineSpec, hints: Hints, samples: np.ndarray, language: str | None, expected: Expected) -> Answer:
     """Voice activity, then recognition of what lies between the first and the last word."""
     began = time.perf_counter()
     start(spec, hints)
@@ -91,7 +91,7 @@ def transcribe(spec: EngineSpec, hints: Hints, samples: np.ndarray, language: st
         raise NothingHeard(SILENCE)
     first, last = segments[0].start, segments[-1].end
     found = time.perf_counter()
-    heard = _engine.transcribe(samples[first:last], language)
+    heard = _engine.transcribe(samples[first:last], language, expected)
     offset = first / SAMPLE_RATE
     words = tuple(w._replace(start=round(w.start + offset, 3), end=round(w.end + offset, 3)) for w in heard.words)
     timings = {

@@ -1,19 +1,22 @@
 """What the offline recogniser's language model is made of."""
 
 import io
+import json
 import math
+import random
 from collections import Counter
 
 import numpy as np
 import pytest
 from pocketsphinx import NGramModel
 
-from assistant.speech import phrases, sphinx_engine
+from assistant.speech import phrases, resources, sphinx_engine
 from assistant.speech.g2p import pronounce, train
 from assistant.speech.language_model import join_phrases, write_arpa
 from assistant.speech.lexicon import dictionary, model_path, non_rhotic, pronunciations
 from assistant.speech.spoken import cardinal, ordinal, spoken
 from assistant.speech.types import Hints
+from assistant.training import errands
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,41 @@ def test_sentences_hold_the_users_people_albums_and_tools():
     assert phrases.sentences(hints) == phrases.sentences(hints)
 
 
+def test_patterns_of_usual_commands():
+    chosen = {" ".join(phrases.vary("(a|b) [c|d (e|f)]", random.Random(seed)).split()) for seed in range(200)}
+    assert chosen == {f"{first} {rest}".strip() for first in "ab" for rest in ("", "c", "d e", "d f")}
+    assert all(not set("$[]()|=") & set(phrases.vary(line, random.Random(1))) for line in phrases.everyday())
+
+
+def test_templates_come_from_the_authored_errands(tmp_path):
+    said = [
+        {"say": "What's {who:name}'s number, pls?"},
+        {"before": {"say": "send it to {a0:name}"}, "say": "Not {a0}, {b:name}!"},
+        {"say": "4711 at 9:30"},
+    ]
+    (tmp_path / "builtin-x.jsonl").write_text("".join(json.dumps(errand) + "\n" for errand in said))
+    everything = {
+        "what's <name>'s number please", "send it to <name>", "not <name> <name>", "four seven one one at nine thirty",
+    }  # fmt: skip
+    kept = {errand["say"] for errand in [*said, said[1]["before"]] if not resources.held_out(errand["say"])}
+    assert len(kept) == len(resources.templates(tmp_path)) and set(resources.templates(tmp_path)) <= everything
+    (tmp_path / "words-more-place.txt").write_text("Rio de Janeiro\n")
+    (tmp_path / "words-name.txt").write_text("my sister\nOluwaseun\n")
+    assert set(resources.slots(tmp_path)) <= {("place", "rio de janeiro"), ("name", "my sister")}
+
+
+def test_what_is_held_out_is_in_no_template():
+    """The rule is copied, since speech must not import training."""
+    assert [resources.held_out(str(n)) for n in range(500)] == [errands.held_out(str(n)) for n in range(500)]
+    assert 10 < sum(resources.held_out(str(n)) for n in range(500)) < 100
+
+
+def test_single_words_rival_yes_and_no():
+    counts = phrases.consent(["guess", "yes", "alice", *(f"w{n}" for n in range(97))])
+    answers = sum(counts[tuple(answer.split())] for answer in (*phrases.YES, *phrases.NO))
+    assert 50 <= answers <= 150 and 1 < counts["guess",] < counts["yes",] and counts["alice",] == 1
+
+
 def test_the_language_model_is_built_anew_when_hints_change(monkeypatch, tmp_path):
     few = {("send", "it", "to", "bob"): 3, ("make", "a", "gif"): 2}
     monkeypatch.setattr(sphinx_engine, "sentences", lambda hints: Counter(few))
@@ -82,8 +120,8 @@ def test_the_language_model_is_built_anew_when_hints_change(monkeypatch, tmp_pat
     assert files[0].stat().st_mtime_ns == stamp  # taken from the cache
     others = sphinx_engine.build(Hints(contacts=("Bob", "Eve")), tmp_path)
     assert others != files and all(file.is_file() for file in others)
-    assert not any(file.exists() for file in files)  # the stale one is gone
-    assert "gif G IH F" in others[1].read_text()
+    assert not any(file.exists() for file in files)  # the stale ones are gone
+    assert "gif G IH F" in others[2].read_text()
 
 
 def test_without_contacts_common_names_are_expected():

@@ -13,7 +13,7 @@ from assistant.command import Command
 from assistant.listen import Conversation, Ears, Options, chosen, consent, meter, speaker
 from assistant.speech import NothingHeard
 from assistant.speech.sources import BLOCK, NoMicrophone, Resampler, microphone, recording
-from assistant.speech.types import Transcript
+from assistant.speech.types import Expected, Transcript
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,10 @@ class Voice:
 
     def __init__(self, *lines: str) -> None:
         self.lines = list(lines)
+        self.expected: list[Expected] = []
 
-    async def utterance(self, question: str = "") -> Transcript | None:
+    async def utterance(self, question: str = "", expected: Expected = "command") -> Transcript | None:
+        self.expected.append(expected)
         if not self.lines:
             return None
         if not (line := self.lines.pop(0)):
@@ -98,6 +100,14 @@ async def test_a_spoken_yes_sends():
     assert script.answers == [{"confirm": True}]
     assert command is not None and command.status == "done"
     assert "Send one GIF to Alice Chen?" in shown and "Sent to Alice Chen." in shown and "90% sure" in shown
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("confirm", "consent"), ("choose", "answer"), ("missing", "answer")])
+async def test_the_recogniser_is_told_what_is_waited_for(kind, expected):
+    voice = Voice("send it")
+    talk = Conversation(Script({**CONFIRM, "kind": kind}), voice, Console(file=io.StringIO()), lambda text: None)  # type: ignore[arg-type]
+    await talk.turn()
+    assert voice.expected == ["command", expected]
 
 
 async def test_what_is_no_clear_yes_never_sends():
