@@ -47,6 +47,7 @@ EXPECTED_ANSWER = -4.5  # the same, for the answer to a question
 
 # Least posterior of a word in an answer of one word and of several: "guess" reaches 0.87 as "yes".
 SURE_WORD, SURE_WORDS = 0.9, 0.7
+ALONE = frozenset(answer for answer in YES + NO if " " not in answer)  # always held to this
 CONSENT = "consent"  # name of the search for yes and no
 SURE_CONSENT, SURE_CONSENTS = 0.7, 0.5  # least posterior, where yes or no is waited for, of one word and of several
 
@@ -98,10 +99,11 @@ class SphinxEngine:
         tokens, likely = self.listen(samples)
         words = tuple(_split(tokens))
         text = " ".join(word.word for word in words)
-        if likely < (EXPECTED if expected == "command" else EXPECTED_ANSWER):
-            if not _clear_answer(text, tokens):
-                raise NothingHeard(OUTSIDE)
-            likely = EXPECTED
+        clear = _clear_answer(text, tokens)
+        unlikely = likely < (EXPECTED_ANSWER if expected == "answer" else EXPECTED)
+        if (unlikely or text in ALONE) and not clear:
+            raise NothingHeard(OUTSIDE)
+        likely = max(likely, EXPECTED) if clear else likely
         for plain, written in self._written.items():
             text = f" {text} ".replace(f" {plain} ", f" {written} ").strip()
         return Heard(text, words, _confidence(likely))
@@ -140,7 +142,8 @@ class SphinxEngine:
         for end in range(1, len(names)):
             history = names[max(0, end - 2) : end]
             total += logarithms.log_to_ln(model.prob([names[end], *reversed(history)]))
-        return total / sum(name.count(JOIN) + 1 for name in names[1:-1])
+        # The end is expected like a word; without it, short commands would be held to more.
+        return total / sum(name.count(JOIN) + 1 for name in names[1:])
 
 
 def _clear_answer(text: str, tokens: list[Any]) -> bool:

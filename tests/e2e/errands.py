@@ -178,7 +178,7 @@ ALL = [*GIFS, *PICTURES, *NOTES, *REMINDERS, *MESSAGES, *SEVERAL, *DIALOGUES, *R
 ERRANDS = [e for e in ALL if e.say not in HARDER and e.id not in HARDER]
 # What the offline recogniser does not hear when a synthetic voice says it: it asks for it again, nothing happens.
 UNHEARD = {
-    "please make a gif of my four latest pictures and mail it to Priya", "blur my newest photo",
+    "please make a gif of my four latest pictures and mail it to Priya",
     "make a gif of my last two photos and note that the film is done",
 }  # fmt: skip
 SPOKEN = [e for e in ERRANDS if not e.after and not e.answers and e.made and e.say not in UNHEARD][:20]
