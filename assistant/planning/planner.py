@@ -17,9 +17,9 @@ from assistant.llm import Engine, Request, Result
 from assistant.plugin.plan import Plan, PlanError, Reference, Step, check
 from assistant.plugin.signature import Parameter, ToolSpec
 
-from . import confidence, plantext, prompt, questions, reading
+from . import confidence, plantext, prompt, questions, reading, search
 from .confidence import Calibration
-from .grammar import PlanGrammar
+from .grammar import PlanConstraint, PlanGrammar
 from .names import read_names
 from .planned import Earlier, Planned, PlanningError, Question, Usage
 from .reading import Place
@@ -41,6 +41,10 @@ class Draft:
     grammar: PlanGrammar
     folded: tuple[Folded, ...]
     request: Request | None
+
+    def constraint(self) -> PlanConstraint:
+        """What the plan must follow, from its beginning."""
+        return self.grammar.start(self.folded, self.planned.previous)
 
 
 class Planner:
@@ -92,7 +96,7 @@ class Planner:
             result = self.engine.generate(request)
         except ValueError as error:
             raise PlanningError(f"this is too long for the planner's model: {error}; say it in fewer words") from error
-        planned = self.read(draft, result)
+        planned = self.read(draft, self.reconsidered(draft, result) if constrained else result)
         return replace(planned, usage=replace(planned.usage, seconds=time.perf_counter() - begun))
 
     def draft(self, text: str, history: Sequence[Earlier] = ()) -> Draft:
@@ -109,8 +113,15 @@ class Planner:
             constraint=grammar.start(folded, planned.previous),
             stop_tokens=(),  # the constraint wants to see the end, because how sure the model is of it counts
             max_tokens=MOST_TOKENS,
+            logprobs=search.MOST,
         )
         return Draft(planned, grammar, folded, request)
+
+    def reconsidered(self, draft: Draft, result: Result) -> Result:
+        """The likeliest plan among what the engine generated and what it would have with other choices."""
+        if draft.request is None:
+            return result
+        return search.best(self.engine, draft.request, result, draft.constraint)
 
     def read(self, draft: Draft, result: Result) -> Planned:
         """The checked plan of what the engine generated. Raises PlanningError."""

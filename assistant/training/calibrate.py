@@ -26,7 +26,7 @@ def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
     streams = [(c, d, planner.engine.submit(d.request)) for c, d in drafts if d.request]
     features, right = [], []
     for c, draft, stream in streams:
-        result = stream.result()
+        result = planner.reconsidered(draft, stream.result())
         logprobs = choices(result.tokens)
         try:
             planned = planner.read(draft, result)

@@ -1,0 +1,57 @@
+"""A second look at a plan that the model was unsure of.
+
+Where the model hesitated between two choices, the one that it did not take is followed to its end as well, and the
+likeliest of all the plans wins. It is what a beam search would find first, and costs nothing where the model is sure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from assistant.llm import Constraint, Engine, Request, Result, Token
+
+from .confidence import choices
+
+MOST = 3  # other choices that are followed
+LIKELY = math.log(0.05)  # a choice less likely than this is not
+
+
+def best(engine: Engine, request: Request, result: Result, constraint: Callable[[], Constraint]) -> Result:
+    """The likeliest of `result`, which the engine made of `request` with `logprobs`, and the plans beside it.
+
+    `constraint()` makes the request's constraint anew. The forwards of all of them are counted.
+    """
+    others = []
+    for i, alternative in hesitations(result.tokens):
+        written = [*result.ids[:i], alternative.id]
+        follows = constraint()
+        allowed = np.zeros(-(-engine.model.config.vocab_size // 32), np.uint32)
+        for token in written:
+            follows.mask(allowed)  # as in decoding: what may follow says what a token begins
+            follows.consume(token)
+        again = replace(request, prompt=[*request.prompt, *written], constraint=follows, logprobs=0)
+        stream = None if follows.done else engine.submit(again)
+        others.append(([*result.tokens[:i], alternative], stream))
+    found = [result]
+    forwards = result.forwards
+    for tokens, stream in others:
+        rest = stream.result() if stream else None
+        forwards += rest.forwards if rest else 0
+        reason = rest.finish_reason if rest else "stop"
+        if reason == "stop":
+            found.append(replace(result, tokens=[*tokens, *(rest.tokens if rest else [])], finish_reason=reason))
+    return replace(max(found, key=lambda r: sum(choices(r.tokens))), forwards=forwards)
+
+
+def hesitations(tokens: Sequence[Token]) -> list[tuple[int, Token]]:
+    """Where (index) the model might have chosen another token, and that token; the closest calls first."""
+    close = []
+    for i, token in enumerate(tokens):
+        for other, logprob in token.top:
+            if not token.forced and other != token.id and logprob > LIKELY:
+                close.append((token.logprob - logprob, i, Token(other, False, logprob, math.nan)))
+    return [(i, token) for _, i, token in sorted(close, key=lambda c: c[0])[:MOST]]
