@@ -28,7 +28,11 @@ _SOURCE = Path(__file__).with_name("kernels.cpp")
 # What is needed of -ffast-math: the flag itself would make the library, when it is loaded, change how the whole process
 # treats the smallest numbers.
 LOOSE = ("-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno", "-freciprocal-math")
+_GATES = {None: 0, "silu": 1, "gelu_tanh": 2}
 _FLAGS = ("-O3", "-march=native", *LOOSE, "-std=c++17", "-shared", "-fPIC")
+
+Norm = tuple[Array, float, float]
+"""Of a root-mean-square norm: its weights, what is added to the mean square, what is added to the weights."""
 
 
 def private_folder(path: str | Path) -> Path:
@@ -64,7 +68,7 @@ def available() -> bool:
         return False
     try:
         library = ctypes.CDLL(str(build()))
-        for name in ("linear_float32", "linear_bfloat16", "linear_int8", "attend"):
+        for name in ("linear_float32", "linear_bfloat16", "linear_int8", "heads", "attend"):
             jax.ffi.register_ffi_target(f"assistant_{name}", jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
     except (OSError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", None) or error
@@ -102,15 +106,48 @@ def processor() -> bytes:
         return f"{platform.machine()} {platform.processor()}".encode()
 
 
-def linear(kind: str, x: Array, weights: Array, scales: Array | None, outputs: int) -> Array:
+def linear(
+    kind: str,
+    x: Array,
+    weights: Array,
+    scales: Array | None,
+    outputs: int,
+    *,
+    norm: Norm | None = None,
+    gate: str | None = None,
+    add: Array | None = None,
+) -> Array:
     """`x[M, K]` float32 times packed weights (see `packed.Packed`) of `outputs` columns → `[M, outputs]` float32.
 
     `kind` is float32 (products in float32), bfloat16 (x is rounded to bfloat16 where the processor multiplies that) or
-    int8 (x is quantised in groups of 256 inputs; `scales[outputs]`). Sums are float32.
+    int8 (x is quantised in groups of 256 inputs; `scales[outputs]`). Sums are float32. On the way in, x gets a `norm`,
+    or `gate` ("silu" or "gelu_tanh") makes act(a) * b of its halves, `x[M, 2 K]`; then `add[M, outputs]` is added.
     """
+    none = jnp.zeros(0, jnp.float32)
     out = jax.ShapeDtypeStruct((x.shape[0], outputs), jnp.float32)
-    given = jnp.zeros(0, jnp.float32) if scales is None else scales
-    return jax.ffi.ffi_call(f"assistant_linear_{kind}", out)(x, weights, given)
+    weight, epsilon, offset = (none, 0.0, 0.0) if norm is None else norm
+    attributes = {"epsilon": np.float32(epsilon), "offset": np.float32(offset), "gate": np.int64(_GATES[gate])}
+    given = (none if y is None else y for y in (scales, weight, add))
+    return jax.ffi.ffi_call(f"assistant_linear_{kind}", out)(x, weights, *given, **attributes)
+
+
+def heads(
+    qkv: Array,
+    rotation: tuple[Array, Array],
+    q_norm: Norm | None,
+    k_norm: Norm | None,
+    counts: tuple[int, int, int],
+) -> tuple[Array, Array, Array]:
+    """`qkv[B * T, (H + 2 K) * Dh]` float32 → `q[B, T, H, Dh]`, `k, v[B, T, K, Dh]` for `counts` (H, K, Dh); q and k get
+    their norms and are rotated by `(cos, sin)[B, T, 1, Dh / 2]`."""
+    queries, kv, dim = counts
+    batch = rotation[0].shape[:2]
+    outs = tuple(jax.ShapeDtypeStruct((*batch, count, dim), jnp.float32) for count in (queries, kv, kv))
+    none = (jnp.zeros(0, jnp.float32), 0.0, 0.0)
+    (q_weight, epsilon, offset), (k_weight, _, _) = q_norm or none, k_norm or none
+    attributes = {"epsilon": np.float32(epsilon), "offset": np.float32(offset)}
+    q, k, v = jax.ffi.ffi_call("assistant_heads", outs)(qkv, q_weight, k_weight, *rotation, **attributes)
+    return q, k, v
 
 
 def attend(
@@ -127,11 +164,12 @@ def attend(
     softcap: float | None,
     window: int | None,
 ) -> tuple[Array, Array, Array]:
-    """`q[R, T, H, Dh]`, `k, v[R, T, K, Dh]`, caches `[slots, K, S, Dh]`, all float32 → output and the updated caches.
+    """`q[R, T, H, Dh]`, `k, v[R, T, K, Dh]` float32, caches `[slots, K, S, Dh]` float32 or bfloat16 → output float32
+    and the updated caches.
 
     Row r appends `counts[r]` tokens to slot `slots[r]` at `starts[r]`; the caches are updated in place.
     """
-    outs = tuple(jax.ShapeDtypeStruct(x.shape, jnp.float32) for x in (q, cache_k, cache_v))
+    outs = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (q, cache_k, cache_v))
     call = jax.ffi.ffi_call("assistant_attend", outs, input_output_aliases={3: 1, 4: 2})
     attributes = {"scale": np.float32(scale), "softcap": np.float32(softcap or 0), "window": np.int64(window or 0)}
     out, new_k, new_v = call(q, k, v, cache_k, cache_v, slots, starts, counts, **attributes)

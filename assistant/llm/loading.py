@@ -71,7 +71,8 @@ def load(path_or_hub_id: str | Path, *, mesh: Mesh | None = None, dtype: Any = N
         params = pack(params, kind)
     config, _ = repeat_kv_heads(config, mesh)
     tokenizer = Tokenizer(folder) if (folder / "tokenizer.json").exists() else None
-    return Model(config, params, tokenizer, _stop_tokens(folder, config, tokenizer), mesh, wide, folder.name)
+    cache = jnp.bfloat16 if packed and kind != "float32" else wide
+    return Model(config, params, tokenizer, _stop_tokens(folder, config, tokenizer), mesh, cache, folder.name)
 
 
 def _stop_tokens(folder: Path, config: ModelConfig, tokenizer: Tokenizer | None) -> frozenset[int]:

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from . import attention
+from . import attention, kernels
 from .config import ModelConfig
-from .packed import multiply
+from .packed import Packed, multiply
 
 Params = dict[str, Any]
 Attend = Callable[[int, Array, Array, Array], Array]
@@ -107,10 +107,8 @@ def forward(params: Params, config: ModelConfig, tokens: Array, positions: Array
     ropes = {config.layer_rope(i) for i in range(config.num_layers)}
     rotations = {rope: attention.rotations(rope, config.head_dim, positions) for rope in ropes}
     for i, layer in enumerate(params["layers"]):
-        y = _attention(layer, config, rms_norm(x, layer["attention_norm"], config), i, rotations, attend)
-        x = x + (rms_norm(y, layer["attention_post_norm"], config) if config.post_norms else y)
-        y = _mlp(layer, config, rms_norm(x, layer["mlp_norm"], config))
-        x = x + (rms_norm(y, layer["mlp_post_norm"], config) if config.post_norms else y)
+        x = _attention(layer, config, x, i, rotations, attend)
+        x = _mlp(layer, config, x)
     return rms_norm(x, params["norm"], config).reshape(*tokens.shape, -1)
 
 
@@ -131,28 +129,57 @@ def rms_norm(x: Array, weight: Array, config: ModelConfig) -> Array:
     return (wide * (weight.astype(jnp.float32) + config.norm_offset)).astype(x.dtype)
 
 
-def linear(layer: dict[str, Any], key: str, x: Array) -> Array:
-    """`x[N, in] @ layer[key]` plus its bias where there is one."""
-    out = multiply(x, layer[key])
-    bias = layer.get(f"{key}_bias")
-    return out if bias is None else out + bias
+def linear(
+    layer: dict[str, Any],
+    config: ModelConfig,
+    key: str,
+    x: Array,
+    *,
+    norm: str | None = None,
+    gated: bool = False,
+    add: Array | None = None,
+) -> Array:
+    """`x[N, in] @ layer[key]`, plus its bias where there is one, plus `add[N, out]`. Before, x gets the `norm` of that
+    name, or if `gated` is split into gate and value. A packed matrix does it all in one call."""
+    w, bias = layer[key], layer.get(f"{key}_bias")
+    if isinstance(w, Packed) and not (gated and x.shape[1] % 32):
+        before = None if norm is None else (layer[norm], config.norm_eps, config.norm_offset)
+        out = w.multiply(x, before, config.activation if gated else None, add)
+        return out if bias is None else out + bias
+    if norm is not None:
+        x = rms_norm(x, layer[norm], config)
+    if gated:
+        x = _gate(config, *jnp.split(x, 2, axis=-1))
+    out = multiply(x, w)
+    out = out if bias is None else out + bias
+    return out if add is None else add + out
 
 
-def linears(layer: dict[str, Any], keys: tuple[str, ...], x: Array, widths: tuple[int, ...]) -> list[Array]:
-    """Several projections of the same x, of the given widths; packed parameters hold them as one matrix."""
+def linears(
+    layer: dict[str, Any], config: ModelConfig, keys: tuple[str, ...], x: Array, norm: str, widths: tuple[int, ...]
+) -> list[Array]:
+    """Several projections of the `norm` of x, of the given widths; packed parameters hold them as one matrix."""
     fused = "_".join(keys)
     if fused not in layer:
-        return [linear(layer, key, x) for key in keys]
+        x = rms_norm(x, layer[norm], config)
+        return [linear(layer, config, key, x) for key in keys]
     ends = [sum(widths[: i + 1]) for i in range(len(widths))]
-    return jnp.split(linear(layer, fused, x), ends[:-1], axis=-1)
+    return jnp.split(linear(layer, config, fused, x, norm=norm), ends[:-1], axis=-1)
 
 
 def _attention(layer: dict[str, Any], config: ModelConfig, x: Array, i: int, rotations: dict, attend: Attend) -> Array:
+    """x plus what its tokens take from each other."""
     rotation = rotations[config.layer_rope(i)]
-    batch, length = rotation[0].shape[:2]
+    heads = _packed_heads if isinstance(layer.get("q_k_v"), Packed) else _heads
+    out = attend(i, *heads(layer, config, x, rotation))
+    return _add(layer, config, "o", out.reshape(x.shape[0], -1), x, "attention_post_norm")
 
+
+def _heads(layer: dict[str, Any], config: ModelConfig, x: Array, rotation: tuple[Array, Array]) -> list[Array]:
+    """Queries and keys, rotated, and values `[B, T, heads, head_dim]` of `x[B * T, hidden]`."""
+    batch, length = rotation[0].shape[:2]
     widths = tuple(heads * config.head_dim for heads in (config.num_heads, config.num_kv_heads, config.num_kv_heads))
-    projected = dict(zip("qkv", linears(layer, ("q", "k", "v"), x, widths), strict=True))
+    projected = dict(zip("qkv", linears(layer, config, ("q", "k", "v"), x, "attention_norm", widths), strict=True))
 
     def heads(key: str) -> Array:  # [B * T, width] → [B, T, heads, head_dim]
         y = projected[key].reshape(batch * length, -1, config.head_dim)  # heads stay an axis: it may be sharded
@@ -160,13 +187,42 @@ def _attention(layer: dict[str, Any], config: ModelConfig, x: Array, i: int, rot
             y = rms_norm(y, layer[f"{key}_norm"], config)
         return y.reshape(batch, length, -1, config.head_dim)
 
-    out = attend(i, attention.rotate(heads("q"), rotation), attention.rotate(heads("k"), rotation), heads("v"))
-    return linear(layer, "o", out.reshape(batch * length, -1))
+    return [attention.rotate(heads("q"), rotation), attention.rotate(heads("k"), rotation), heads("v")]
+
+
+def _packed_heads(
+    layer: dict[str, Any], config: ModelConfig, x: Array, rotation: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
+    """As `_heads`, in two calls of kernels."""
+    qkv = linear(layer, config, "q_k_v", x, norm="attention_norm")
+    q, k = ((layer[f"{key}_norm"], config.norm_eps, config.norm_offset) if config.qk_norm else None for key in "qk")
+    counts = (config.num_heads, config.num_kv_heads, config.head_dim)
+    return kernels.heads(qkv, rotation, q, k, counts)
 
 
 def _mlp(layer: dict[str, Any], config: ModelConfig, x: Array) -> Array:
+    """x plus what each token makes of itself."""
     if "mlp" in layer:  # training has a kernel for all of it
-        return layer["mlp"](x)
-    gate, up = linears(layer, ("gate", "up"), x, (config.intermediate_size,) * 2)
+        y = layer["mlp"](rms_norm(x, layer["mlp_norm"], config))
+        return x + (rms_norm(y, layer["mlp_post_norm"], config) if config.post_norms else y)
+    packed = isinstance(layer.get("gate_up"), Packed)
+    if packed:
+        y = linear(layer, config, "gate_up", x, norm="mlp_norm")
+    else:
+        widths = (config.intermediate_size,) * 2
+        y = _gate(config, *linears(layer, config, ("gate", "up"), x, "mlp_norm", widths))
+    return _add(layer, config, "down", y, x, "mlp_post_norm", gated=packed)
+
+
+def _gate(config: ModelConfig, gate: Array, up: Array) -> Array:
     gate = jax.nn.silu(gate) if config.activation == "silu" else jax.nn.gelu(gate, approximate=True)
-    return linear(layer, "down", gate * up)
+    return gate * up
+
+
+def _add(
+    layer: dict[str, Any], config: ModelConfig, key: str, y: Array, x: Array, post_norm: str, gated: bool = False
+) -> Array:
+    """x plus the projection of y back to it, normed where the family does that."""
+    if not config.post_norms:
+        return linear(layer, config, key, y, gated=gated, add=x)
+    return x + rms_norm(linear(layer, config, key, y, gated=gated), layer[post_norm], config)

@@ -37,6 +37,13 @@ class Packed:
         """float32, bfloat16 or int8."""
         return "int8" if self.scales is not None else str(self.values.dtype)
 
+    def multiply(
+        self, x: Array, norm: kernels.Norm | None = None, gate: str | None = None, add: Array | None = None
+    ) -> Array:
+        """`x[N, in]` times this matrix → `[N, outputs]` float32; what may come before and after: `kernels.linear`."""
+        x = x.astype(jnp.float32)
+        return kernels.linear(self.kind, x, self.values, self.scales, self.outputs, norm=norm, gate=gate, add=add)
+
     def __getitem__(self, index: Array) -> Array:
         """Columns `[N, K]` float32 at `index[N]`: the rows of an embedding table."""
         values = self.values[index // PANEL, :, index % PANEL].reshape(index.shape[0], -1).astype(jnp.float32)
@@ -47,7 +54,7 @@ def multiply(x: Array, w: Any, transposed: bool = False) -> Array:
     """`x[N, in] @ w` for `w[in, out]`, for `w[out, in]` when `transposed` (then float32), or for a packed matrix
     or another one that knows its own product (see `training.kernels.Matrix`)."""
     if isinstance(w, Packed):
-        return kernels.linear(w.kind, x.astype(jnp.float32), w.values, w.scales, w.outputs)
+        return w.multiply(x)
     if hasattr(w, "multiply"):
         return w.multiply(x, transposed)
     if not transposed:

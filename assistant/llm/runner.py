@@ -98,7 +98,7 @@ class Runner:
         self.slots, self.length = slots, length
         self._cache = kv.allocate(config, slots, length + margin, cache_dtype, mesh)
         self._stored: dict[str, kv.Cache] = {}
-        kernel = mesh is None and cache_dtype == jnp.float32 and config.head_dim % 16 == 0 and kernels.available()
+        kernel = mesh is None and config.head_dim % 16 == 0 and kernels.available()
         self._step, self._embed = _compiled(config, mesh, kernel)
 
     def step(self, batch: Batch, scored: bool = False) -> Chosen:
