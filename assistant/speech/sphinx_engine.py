@@ -49,7 +49,9 @@ EXPECTED_ANSWER = -4.5  # the same, for the answer to a question
 SURE_WORD, SURE_WORDS = 0.9, 0.7
 ALONE = frozenset(answer for answer in YES + NO if " " not in answer)  # always held to this
 CONSENT = "consent"  # name of the search for yes and no
-SURE_CONSENT, SURE_CONSENTS = 0.7, 0.5  # least posterior, where yes or no is waited for, of one word and of several
+# Least posterior, where yes or no is waited for, of a yes of one word and of several, and of a no, which harms nobody:
+# on five synthetic voices "yes" reaches 0.98, and "guess" up to 0.96 as "yes".
+SURE_YES, SURE_YESES, SURE_NO = 0.97, 0.8, 0.5
 
 OUTSIDE = (
     "that was not about anything this assistant can do, or it was not clear enough for the offline recogniser; "
@@ -99,7 +101,7 @@ class SphinxEngine:
         tokens, likely = self.listen(samples)
         words = tuple(_split(tokens))
         text = " ".join(word.word for word in words)
-        clear = _clear_answer(text, tokens)
+        clear = expected != "consent" and _clear_answer(text, tokens)  # the other search did not find it clear
         unlikely = likely < (EXPECTED_ANSWER if expected == "answer" else EXPECTED)
         if (unlikely or text in ALONE) and not clear:
             raise NothingHeard(OUTSIDE)
@@ -118,8 +120,8 @@ class SphinxEngine:
         words = tuple(_split(tokens))
         text = " ".join(word.word for word in words)
         sure = min((token.prob for token in tokens), default=0.0)
-        clear = text in YES + NO and sure >= (SURE_CONSENT if len(words) == 1 else SURE_CONSENTS)
-        return Heard(text, words, min(sure, 1.0)) if clear else None
+        least = SURE_NO if text in NO else SURE_YES if len(words) == 1 else SURE_YESES
+        return Heard(text, words, min(sure, 1.0)) if text in YES + NO and sure >= least else None
 
     def partial(self, samples: np.ndarray) -> str:
         """Text so far, without judging it."""
