@@ -17,21 +17,19 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from assistant.llm import Engine, Model, ModelConfig, load
+from assistant.llm import Engine, Model, load
 from assistant.llm import kernels as inference
-from assistant.llm.model import Params
-from assistant.llm.weights import load_params
 from assistant.planning.planner import Planner
 from assistant.planning.spelling import spell
 from assistant.plugin.plan import Reference
 from assistant.plugin.signature import ToolSpec
 
 from . import kernels
-from .curriculum import STAGES, Curriculum
+from .curriculum import Curriculum
 from .errands import Domain, Template
 from .export import save_checkpoint
 from .heldout import HeldOut
-from .loop import RunSettings, Trainer
+from .loop import RunSettings, Trainer, continued
 from .packs import Encoder
 from .sentences import NUMBERS
 
@@ -163,7 +161,7 @@ def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: i
         raise NothingToLearn(
             "no installed plugin has tools that can be learned; install one (assistant tools lists them)"
         )
-    trainer, encoder = _trainer(checkpoint, model.config, domains, to, steps)
+    trainer, encoder = _trainer(checkpoint, domains, to, steps)
     heldout = HeldOut(encoder, trainer.config)
     before = heldout.measure(trainer.params)
     for n in range(steps):
@@ -193,22 +191,13 @@ def _domains(model: Model, tools: Mapping[str, ToolSpec]) -> list[Domain]:
     return domains
 
 
-def _trainer(
-    checkpoint: Path, config: ModelConfig, domains: list[Domain], to: Path, steps: int
-) -> tuple[Trainer, Encoder]:
+def _trainer(checkpoint: Path, domains: list[Domain], to: Path, steps: int) -> tuple[Trainer, Encoder]:
     from transformers import PreTrainedTokenizerFast
 
     encoder = Encoder(PreTrainedTokenizerFast.from_pretrained(checkpoint))
-    settings = RunSettings(
-        steps=steps, vocab=config.vocab_size, hidden=config.hidden_size, layers=config.num_layers,
-        heads=config.num_heads, kv_heads=config.num_kv_heads, head_dim=config.head_dim, mlp=config.intermediate_size,
-        muon=0.012, adam=2e-3, warmup=5, decay=0.5,
-    )  # fmt: skip
-    params: Params = load_params(checkpoint, config)
+    settings, params = continued(checkpoint, RunSettings(steps=steps, warmup=5))
     curriculum = Curriculum(encoder, seed=1, extra=domains)
-    trainer = Trainer(to, settings, curriculum=curriculum, start=params)
-    trainer.step = STAGES[-2].until + 10_000  # past the curriculum's first stages, on data that no run has seen
-    return trainer, encoder
+    return Trainer(to, settings, curriculum=curriculum, start=params), encoder
 
 
 def _describe(checkpoint: Path, to: Path, tools: Mapping[str, ToolSpec], steps: int, before: dict, after: dict) -> None:

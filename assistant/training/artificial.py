@@ -57,7 +57,7 @@ def reading(rng: Random, vocabulary: list[str], tools: int = 8, parameters: int 
     for _ in range(rng.randint(2, tools)):
         several = min(parameters, rng.choice([0, 0, 0, 1, 1, 1, 2, 3]))
         taken = tuple(_parameter(rng, words) for _ in range(several))
-        spec = ToolSpec(words(1, 2), words(1, 4), taken, Type("str"))
+        spec = ToolSpec(words(1, 2 if parameters else 1), words(1, 4 if parameters else 2), taken, Type("str"))
         specs[spec.name] = spec
     return Domain(READING, specs, tuple(_read_template(specs, rng, vocabulary) for _ in range(TEMPLATES)))
 

@@ -25,11 +25,13 @@ from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finis
 BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
 INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
 COPYING_SHAPE = Shape(prefix=96, rows=8, row=192, targets=1024)
-READING_SHAPE = Shape(prefix=256, rows=6, row=192, targets=1024)
+READING_SHAPE = Shape(prefix=96, rows=1, row=128, targets=96)
+READING_PACKS = 16
 MOST_INVENTED = 10  # tools in one prompt
 COMPOSED = 4000  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
+OVERLAPPING |= {"voice-memos", "travel-diary", "mood-diary", "kitchen-timers", "gift-list", "packing-list"}
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,8 @@ class Stage:
 
 STAGES = (
     Stage(1200, copying=1.0),  # nothing else, on short prompts: many small steps, until the copying circuit has formed
-    Stage(1300, copying=0.2, single=0.8, noise=0.3),
-    Stage(3100, copying=0.03, single=0.1),
-    Stage(3300, copying=0.02, reading=0.5, single=0.1),
-    Stage(4200, reading=1.0),  # nothing else again, until tools are looked up by what their signatures say
+    Stage(2000, reading=1.0),  # the same, until tools are looked up by what their signatures say
+    Stage(2100, copying=0.2, reading=0.1, single=0.8, noise=0.3),
     Stage(10**9, copying=0.02, reading=0.15, single=0.1),
 )
 
@@ -78,14 +78,16 @@ class Curriculum:
         if stage.copying == 1.0:
             return [(COPYING_SHAPE, [self._lesson(copying(rng, self.random_words, 1, 1, 9), rng, COPYING_SHAPE)])]
         if stage.reading == 1.0:
-            return [(READING_SHAPE, [self._lesson(reading(rng, self.random_words, 6, 1), rng, READING_SHAPE)])]
+            most = 2 + min(4, max(0, step - STAGES[0].until - 250) // 60)  # tools, growing from two to six
+            domains = [reading(rng, self.random_words, most, 0) for _ in range(READING_PACKS)]
+            return [(READING_SHAPE, [self._lesson(d, rng, READING_SHAPE) for d in domains])]
         theirs = [self._invented(stage, rng, step) for _ in range(invented)]
         return [(BUILTIN, [self._builtin(stage, rng)]), (INVENTED, theirs)]
 
     def _lesson(self, domain: Domain, rng: Random, shape: Shape) -> Pack:
         examples = (finish(fill(t, rng)) for t in domain.templates)
-        pack = self.encoder.pack(domain.tools, examples, shape)
-        assert pack is not None, "the artificial domains are small"
+        while (pack := self.encoder.pack(domain.tools, examples, shape)) is None:
+            domain.tools.popitem()
         return pack
 
     def _builtin(self, stage: Stage, rng: Random) -> Pack:

@@ -25,9 +25,10 @@ from assistant.llm import mesh as meshes
 from assistant.llm import model
 from assistant.llm.config import ModelConfig, Rope
 from assistant.llm.model import Params
+from assistant.llm.weights import load_params
 
 from . import kernels, network, tokenizer
-from .curriculum import Curriculum, texts
+from .curriculum import STAGES, Curriculum, texts
 from .errands import builtin, training_domains
 from .heldout import HeldOut
 from .muon import Multiply, muon, plain
@@ -40,14 +41,15 @@ class RunSettings:
 
     steps: int = 6000
     seed: int = 0
-    vocab: int = 6144
-    hidden: int = 320
-    layers: int = 7
-    heads: int = 6
+    vocab: int = 5120
+    hidden: int = 256
+    layers: int = 6
+    heads: int = 4
     kv_heads: int = 2
     head_dim: int = 64
-    mlp: int = 896
-    invented: int = 4  # packs of invented tools a step, beside one of the built-in ones
+    mlp: int = 704
+    first: int = 0  # where in the curriculum the run begins
+    invented: int = 3  # packs of invented tools a step, beside one of the built-in ones
     muon: float = 0.02
     adam: float = 3e-3
     warmup: int = 20
@@ -130,7 +132,7 @@ class Trainer:
         return float(loss), tokens
 
     def _packs(self, step: int) -> list[tuple[Shape, list[Pack]]]:
-        return self.curriculum.packs(step, self.settings.invented)
+        return self.curriculum.packs(self.settings.first + step, self.settings.invented)
 
     def _place(self, data: network.Batch) -> network.Batch:
         return {
@@ -182,11 +184,27 @@ def open_run(folder: Path, settings: RunSettings) -> RunSettings:
     return settings
 
 
-def train(folder: Path, settings: RunSettings, *, data: int = 1, tensor: int = 1, save_every: int = 100,
-          evaluate_every: int = 200, minutes: float | None = None) -> Trainer:  # fmt: skip
-    """Run (or continue) a training until its last step, or for some minutes."""
+def continued(checkpoint: Path, settings: RunSettings) -> tuple[RunSettings, Params]:
+    """A run that goes on from a checkpoint: of its shape, past the lessons, with smaller steps; and its parameters."""
+    config = ModelConfig.load(checkpoint)
+    settings = replace(
+        settings, vocab=config.vocab_size, hidden=config.hidden_size, layers=config.num_layers, heads=config.num_heads,
+        kv_heads=config.num_kv_heads, head_dim=config.head_dim, mlp=config.intermediate_size,
+        first=STAGES[-2].until + 10_000, muon=0.012, adam=2e-3, decay=0.6,
+    )  # fmt: skip
+    return settings, load_params(checkpoint, config)
+
+
+def train(folder: Path, settings: RunSettings, *, start: Path | None = None, data: int = 1, tensor: int = 1,
+          save_every: int = 100, evaluate_every: int = 200, minutes: float | None = None) -> Trainer:  # fmt: skip
+    """Run (or continue) a training until its last step, or for some minutes. A new run may `start` at a checkpoint."""
+    params = None
+    if start is not None and not (folder / "state.npz").exists():
+        settings, params = continued(start, settings)
+        PreTrainedTokenizerFast.from_pretrained(start).save_pretrained(folder / "tokenizer")
     settings = open_run(folder, settings)
-    trainer = Trainer(folder, settings, meshes.make_mesh(data, tensor, jax.devices()[: data * tensor]))
+    mesh = meshes.make_mesh(data, tensor, jax.devices()[: data * tensor])
+    trainer = Trainer(folder, settings, mesh, start=params)
     trainer.resume()
     heldout = HeldOut(trainer.curriculum.encoder, trainer.config)
     started = begun = time.monotonic()
@@ -216,6 +234,9 @@ def train(folder: Path, settings: RunSettings, *, data: int = 1, tensor: int = 1
 
 def main(
     run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/planner"),
+    start: Annotated[
+        Path | None, typer.Option(help="a checkpoint that a new run continues, instead of nothing")
+    ] = None,
     steps: int = RunSettings.steps,
     invented: int = RunSettings.invented,
     hidden: int = RunSettings.hidden,
@@ -231,7 +252,7 @@ def main(
     """Train the planner, or continue its training."""
     settings = RunSettings(steps=steps, hidden=hidden, layers=layers, mlp=mlp, seed=seed, invented=invented,
                            bfloat16=bfloat16)  # fmt: skip
-    train(run, settings, data=data, tensor=tensor, minutes=minutes, evaluate_every=evaluate_every)
+    train(run, settings, start=start, data=data, tensor=tensor, minutes=minutes, evaluate_every=evaluate_every)
 
 
 if __name__ == "__main__":
