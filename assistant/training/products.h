@@ -181,6 +181,7 @@ struct Tiles {
 
 static inline void tile_amx(const Left& left, int64_t i, int64_t from, const Pair* b, int64_t pairs, int64_t rows,
                             float* c, int64_t ldc, bool add) {
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // GCC does not know that a tile's load reads memory
   const Pair* a = left.at(i, from);
   const bool both = rows > 16;
   if (add) {

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from assistant.training.curriculum import STAGES
 from assistant.training.export import save_checkpoint
-from assistant.training.loop import RunSettings, Trainer
+from assistant.training.loop import RunSettings, Trainer, continued
 
 SMALL = RunSettings(
     steps=12, vocab=1500, hidden=32, layers=2, heads=2, kv_heads=1, head_dim=16, mlp=48, invented=1, warmup=2
@@ -57,6 +59,16 @@ def test_the_export_is_what_transformers_computes(tmp_path: Path, encoder) -> No
     finally:
         engine.close()
     assert result.ids == wanted.tolist()
+
+
+def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, encoder) -> None:
+    trainer, _ = run(tmp_path / "run", encoder, 1)
+    save_checkpoint(tmp_path / "out", trainer.params, trainer.config, encoder.tokenizer)
+    settings, params = continued(tmp_path / "out", RunSettings(steps=5))
+    assert settings.config() == trainer.config and settings.steps == 5
+    assert settings.first > STAGES[-2].until, "the lessons are over"
+    for mine, theirs in zip(jax.tree.leaves(params), jax.tree.leaves(trainer.params), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=0.01 * float(np.abs(theirs).max()))  # bfloat16 lies between
 
 
 CURVE = """
