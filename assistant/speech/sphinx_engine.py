@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -47,6 +48,7 @@ EXPECTED_ANSWER = -4.5  # the same, for the answer to a question
 
 # Least posterior of a word in an answer of one word and of several: "guess" reaches 0.87 as "yes".
 SURE_WORD, SURE_WORDS = 0.9, 0.7
+NAMED = 10  # a word in more sentences than this is an everyday word, whoever else has it as a name
 ALONE = frozenset(answer for answer in YES + NO if " " not in answer)  # always held to this
 CONSENT = "consent"  # name of the search for yes and no
 # Least posterior, where yes or no is waited for, of a yes of one word and of several, and of a no, which harms nobody:
@@ -233,7 +235,8 @@ def _written_names(hints: Hints) -> dict[str, str]:
     """Spoken form → how the contact is written, longest first; names that are also everyday words stay as heard."""
     from .phrases import templates
 
-    everyday = {word for template in templates() for word in template.split()}
+    uses = Counter(word for template in templates() for word in set(template.split()))
+    everyday = {word for word, count in uses.items() if count > NAMED}
     names: dict[str, str] = {}
     for contact in hints.contacts:
         for written in (contact, contact.split()[0] if contact.split() else ""):

@@ -65,6 +65,13 @@ def _multiply_backward(transposed: bool, saved: tuple[Array, Array], gradient: A
 multiply.defvjp(_multiply_forward, _multiply_backward)
 
 
+def product(x: Array, w: Array, transposed: bool) -> Array:
+    """`x @ w`, or `x @ w.T` when transposed, of any size: XLA serves those that the kernels do not."""
+    if any(n % 32 for n in (*x.shape, *w.shape)):
+        return x @ (w.T if transposed else w)
+    return multiply(x, w, transposed)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Matrix:
@@ -73,9 +80,7 @@ class Matrix:
     values: Array
 
     def multiply(self, x: Array, transposed: bool) -> Array:
-        if any(n % 32 for n in (*x.shape, *self.values.shape)):
-            return x @ (self.values.T if transposed else self.values)
-        return multiply(x, self.values, transposed)
+        return product(x, self.values, transposed)
 
     def __getitem__(self, index: Array) -> Array:
         return self.values[index]

@@ -88,7 +88,7 @@ class Trainer:
         self.curriculum = curriculum or Curriculum(Encoder(load_tokenizer(folder, settings)), settings.seed)
         self.mesh = mesh or meshes.make_mesh(1, 1, jax.devices()[:1])
         self.fast = settings.bfloat16 and self.mesh.size == 1 and kernels.available()
-        self.optimizer = optimizer(settings, kernels.multiply if self.fast else plain)
+        self.optimizer = optimizer(settings, kernels.product if self.fast else plain)
         rows = model.table(self.config)
         axes = jax.tree.map(lambda r: meshes.sharding(self.mesh, r.axes, r.shape), rows, is_leaf=_is_row)
         params = start or model.init(self.config, jax.random.key(settings.seed))

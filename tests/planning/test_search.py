@@ -8,7 +8,7 @@ from assistant.planning.search import MOST, hesitations
 
 
 def test_the_likeliest_plan_wins(planner: Planner) -> None:
-    better = 0
+    followed = 0
     for n in range(2, 14):
         draft = planner.draft(f"gif my {n} newest photos of Rex and send them to Zoë")
         assert draft.request is not None
@@ -16,12 +16,12 @@ def test_the_likeliest_plan_wins(planner: Planner) -> None:
         second = planner.reconsidered(draft, first)
         assert sum(choices(second.tokens)) >= sum(choices(first.tokens))
         assert second.forwards >= first.forwards
-        better += second.ids != first.ids
+        followed += second.forwards > first.forwards
         try:
             planner.read(draft, second)  # checks it
         except PlanningError as error:
             assert "too long" in str(error)
-    assert better  # random weights hesitate everywhere
+    assert followed  # random weights hesitate everywhere
 
 
 def test_only_close_choices_are_followed(planner: Planner) -> None:
