@@ -170,10 +170,7 @@ MORE = [
     Errand("what is the weather like tomorrow", refused=True),
 ]
 # What the shipped planner does not get right, or not surely: measured by benchmarks/errands.py, and no test.
-HARDER = {
-    "send my last photo to Bob and remind me to call him tomorrow at 7 pm", "message Alice see you on Monday",
-    "write down buy oat milk",
-}  # fmt: skip
+HARDER = {"write down paint the fence"}
 ALL = [*GIFS, *PICTURES, *NOTES, *REMINDERS, *MESSAGES, *SEVERAL, *DIALOGUES, *REFUSALS, *MORE]
 ERRANDS = [e for e in ALL if e.say not in HARDER and e.id not in HARDER]
 # What the offline recogniser does not hear when a synthetic voice says it: it asks for it again, nothing happens.
