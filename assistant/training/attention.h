@@ -5,9 +5,9 @@
 
 #include "products.h"
 
-// The shapes of a batch of packs: `prefix` shared tokens, then rows of `length`; `real[b]` tokens of the prefix count.
 constexpr int64_t kRows = 64;  // queries that are worked on together
 
+// The shapes of a batch of packs: `prefix` shared tokens, then rows of `length`; `real[b]` tokens of the prefix count.
 struct Packs {
   int64_t batch, tokens, heads, kv, dim, prefix, length;
   const int32_t *real, *segments;

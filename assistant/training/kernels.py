@@ -21,6 +21,8 @@ from jax import Array
 from assistant.llm import kernels as inference
 from assistant.llm.model import Attend, Params
 
+from .muon import plain
+
 _log = logging.getLogger(__name__)
 _SOURCE = Path(__file__).with_name("kernels.cpp")
 
@@ -68,7 +70,7 @@ multiply.defvjp(_multiply_forward, _multiply_backward)
 def product(x: Array, w: Array, transposed: bool) -> Array:
     """`x @ w`, or `x @ w.T` when transposed, of any size: XLA serves those that the kernels do not."""
     if any(n % 32 for n in (*x.shape, *w.shape)):
-        return x @ (w.T if transposed else w)
+        return plain(x, w, transposed)
     return multiply(x, w, transposed)
 
 
