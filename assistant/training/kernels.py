@@ -129,10 +129,10 @@ def faster(params: Params) -> Params:
     """The parameters with every matrix as a `Matrix`, the projections to queries, keys and values as one, and the
     three matrices of the feed-forward part as a `Gated` (for silu, no biases)."""
     fast = jax.tree.map(lambda p: Matrix(p) if p.ndim == 2 else p, params)
-    for layer, plain in zip(fast["layers"], params["layers"], strict=True):
-        if "q_bias" not in plain:  # one product for three: what goes in is rewritten in bfloat16 once
-            layer["q_k_v"] = Matrix(jnp.concatenate([plain[key] for key in "qkv"], axis=1))
-        three = [plain[key] for key in ("gate", "up", "down")]
+    for layer, own in zip(fast["layers"], params["layers"], strict=True):
+        if "q_bias" not in own:  # one product for three: what goes in is rewritten in bfloat16 once
+            layer["q_k_v"] = Matrix(jnp.concatenate([own[key] for key in "qkv"], axis=1))
+        three = [own[key] for key in ("gate", "up", "down")]
         if not any(n % 32 for w in three for n in w.shape):
             layer["mlp"] = Gated(*three)
     return fast
