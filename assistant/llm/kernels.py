@@ -78,8 +78,9 @@ def available() -> bool:
 
 
 def build(folder: Path | None = None, flags: tuple[str, ...] = _FLAGS, source: Path = _SOURCE) -> Path:
-    """Compile `source` unless it, with the headers beside it, was already built for this processor; its library."""
-    sources = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.h")))]
+    """Compile `source` unless it, with its headers, was already built for this processor; its library."""
+    headers = sorted({*source.parent.glob("*.h"), *_SOURCE.parent.glob("*.h")})
+    sources = [file.read_bytes() for file in (source, *headers)]
     key = hashlib.sha256(b"\0".join([*sources, " ".join(flags).encode(), processor(), jax.__version__.encode()]))
     folder = folder or cache_folder()
     target = folder / f"kernels-{key.hexdigest()[:24]}.so"

@@ -1,40 +1,11 @@
-// Products on AMX, where the processor has it and Linux grants it: a tile is 16 rows of 16 words of 32 bits.
+// Products of packed weights on AMX.
 
 #pragma once
 
+#include "amx.h"
 #include "lanes.h"
 
-constexpr int64_t kTile = 16;
-
 #if defined(__AMX_INT8__) && defined(__AMX_BF16__)
-#include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-// Linux grants the tiles' registers to a process that asks.
-static bool tiles_granted() {
-  static const bool granted = syscall(SYS_arch_prctl, /* ARCH_REQ_XCOMP_PERM */ 0x1023, /* tile data */ 18) == 0;
-  return granted;
-}
-
-// While one lives, its thread may use the tiles. Those of tokens and sums have `rows` rows, those of weights all 16.
-struct Tiles {
-  const bool on;
-  explicit Tiles(int64_t rows) : on(rows > 0) {
-    if (!on) return;
-    struct alignas(64) {
-      uint8_t palette = 1, start = 0, reserved[14] = {};
-      uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {};
-    } shape;
-    for (int i = 0; i < 8; ++i) shape.rows[i] = i < 6 ? rows : kTile;
-    __asm__ volatile("ldtilecfg %0" ::"m"(shape));  // GCC's _tile_loadconfig does not say that all of it is read
-  }
-  ~Tiles() {
-    if (on) _tile_release();
-  }
-};
-
 // sums[16 or 32, 32] = or += tokens (rows of x, `stride` words apart) times half a panel of weights (steps `width` words
 // apart). Words hold int8 times uint8, summed in int32 from nothing, or bfloat16, added to the float32 that are there.
 template <bool kIntegers>
@@ -81,10 +52,6 @@ static inline void multiply_tiles(const int32_t* x, int64_t stride, bool both, c
   if (both) _tile_stored(3, out + below + 64, next);
 }
 #else
-static bool tiles_granted() { return false; }
-struct Tiles {
-  explicit Tiles(int64_t) {}
-};
 template <bool kIntegers>
 static void multiply_tiles(const int32_t*, int64_t, bool, const int32_t*, int64_t, int64_t, void*, int64_t) {}
 #endif

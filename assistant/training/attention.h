@@ -88,7 +88,7 @@ static ffi::Error Attend(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, ffi::Buf
                 real.typed_data(), segments.typed_data(), scale};
   const float *pq = q.typed_data(), *pk = k.typed_data(), *pv = v.typed_data();
   float *po = out->typed_data(), *pz = sums->typed_data();
-  parallel(pool, s.batch * s.kv, [=](int64_t item) {
+  for_each(pool, s.batch * s.kv, [=](int64_t item) {
     const int64_t b = item / s.kv, kv = item % s.kv, group = s.group(), widest = up(s.prefix, kPanel) + s.length;
     const float *key = pk + (b * s.tokens * s.kv + kv) * s.dim, *value = pv + (b * s.tokens * s.kv + kv) * s.dim;
     const int64_t ld = s.kv * s.dim, out_ld = s.heads * s.dim, all = up(s.prefix, kPanel);
@@ -144,7 +144,7 @@ static ffi::Error AttendBackward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> q, 
   float *pdq = dq->typed_data(), *pdk = dk->typed_data(), *pdv = dv->typed_data();
   std::memset(pdk, 0, k.element_count() * sizeof(float));
   std::memset(pdv, 0, v.element_count() * sizeof(float));
-  parallel(pool, s.batch * s.kv, [=](int64_t item) {
+  for_each(pool, s.batch * s.kv, [=](int64_t item) {
     const int64_t b = item / s.kv, kv = item % s.kv, group = s.group(), widest = up(s.prefix, kPanel) + s.length;
     const int64_t first = (b * s.tokens * s.kv + kv) * s.dim, ld = s.kv * s.dim, out_ld = s.heads * s.dim;
     const float *key = pk + first, *value = pv + first;

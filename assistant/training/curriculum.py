@@ -26,8 +26,10 @@ BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
 INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
 COPYING_SHAPE = Shape(prefix=96, rows=8, row=192, targets=1024)
 READING_SHAPE = Shape(prefix=96, rows=1, row=128, targets=96)
-READING_PACKS = 16
+SMALL = Shape(prefix=224, rows=2, row=160, targets=240)
+NAMES_ONLY = 450  # steps of reading before arguments come in
 MOST_INVENTED = 10  # tools in one prompt
+FEW_INVENTED = 6  # in a small one
 COMPOSED = 4000  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
@@ -47,10 +49,12 @@ class Stage:
 
 STAGES = (
     Stage(1200, copying=1.0),  # nothing else, on short prompts: many small steps, until the copying circuit has formed
-    Stage(2000, reading=1.0),  # the same, until tools are looked up by what their signatures say
-    Stage(2100, copying=0.2, reading=0.1, single=0.8, noise=0.3),
-    Stage(10**9, copying=0.02, reading=0.15, single=0.1),
+    Stage(2200, reading=1.0),  # the same, until tools and arguments are looked up by what their signatures say
+    Stage(2300, copying=0.1, reading=0.4, single=0.8, noise=0.3),
+    Stage(4000, copying=0.02, reading=0.3, single=0.1),
+    Stage(10**9, copying=0.02, reading=0.1, single=0.1),
 )
+LESSONS = STAGES[-3].until  # after so many steps they are over
 
 
 class Curriculum:
@@ -72,23 +76,40 @@ class Curriculum:
         self.common_words = {w for w, domains in known.items() if domains > 8} | set(NUMBERS) | set(TENS.values())
 
     def packs(self, step: int, invented: int) -> list[tuple[Shape, list[Pack]]]:
-        """The packs of a training step by shape: one of built-in tools and `invented` of other tools."""
+        """The packs of a training step by shape: one of built-in tools, one of many other tools and `invented` of few.
+
+        Many domains a step matter more than many sentences of each: looking tools up is learned across domains.
+        """
         rng = Random(f"{self.seed}/{step}")
         stage = next(s for s in STAGES if step < s.until)
         if stage.copying == 1.0:
             return [(COPYING_SHAPE, [self._lesson(copying(rng, self.random_words, 1, 1, 9), rng, COPYING_SHAPE)])]
         if stage.reading == 1.0:
-            most = 2 + min(4, max(0, step - STAGES[0].until - 250) // 60)  # tools, growing from two to six
-            domains = [reading(rng, self.random_words, most, 0) for _ in range(READING_PACKS)]
-            return [(READING_SHAPE, [self._lesson(d, rng, READING_SHAPE) for d in domains])]
-        theirs = [self._invented(stage, rng, step) for _ in range(invented)]
-        return [(BUILTIN, [self._builtin(stage, rng)]), (INVENTED, theirs)]
+            return [self._reading(step - STAGES[0].until, rng)]
+        few = [self._invented(stage, rng, SMALL) for _ in range(invented)]
+        return [
+            (BUILTIN, [self._builtin(stage, rng)]),
+            (INVENTED, [self._invented(stage, rng, INVENTED)]),
+            (SMALL, few),
+        ]
+
+    def _reading(self, done: int, rng: Random) -> tuple[Shape, list[Pack]]:
+        """The lesson of reading after `done` steps of it: a growing number of tools, later with arguments."""
+        if done < NAMES_ONLY:
+            shape, count, tools, parameters = READING_SHAPE, 16, 2 + min(4, max(0, done - 150) // 60), 0
+        else:
+            shape, count, tools, parameters = SMALL, 8, 3 + min(3, (done - NAMES_ONLY) // 100), 3
+        domains = [reading(rng, self.random_words, tools, parameters) for _ in range(count)]
+        return shape, [self._lesson(d, rng, shape) for d in domains]
 
     def _lesson(self, domain: Domain, rng: Random, shape: Shape) -> Pack:
-        examples = (finish(fill(t, rng)) for t in domain.templates)
-        while (pack := self.encoder.pack(domain.tools, examples, shape)) is None:
-            domain.tools.popitem()
-        return pack
+        tools = dict(domain.tools)
+        while True:
+            examples = (finish(fill(t, rng)) for t in domain.templates if _uses(t) <= tools.keys())
+            pack = self.encoder.pack(tools, examples, shape)
+            if pack is not None:
+                return pack
+            tools.popitem()
 
     def _builtin(self, stage: Stage, rng: Random) -> Pack:
         tools = dict(self.builtin.tools)
@@ -107,12 +128,12 @@ class Curriculum:
             tools.pop(rng.choice([n for n in tools if n not in self.builtin.tools] or list(tools)))
         return pack
 
-    def _invented(self, stage: Stage, rng: Random, step: int) -> Pack:
+    def _invented(self, stage: Stage, rng: Random, shape: Shape) -> Pack:
         while True:
             lesson = rng.random()
             if lesson < stage.copying + stage.reading:
                 make = copying if lesson < stage.copying else reading
-                sources = [make(rng, self.random_words)]
+                sources = [make(rng, self.random_words, rng.randint(2, 8 if shape == INVENTED else FEW_INVENTED))]
                 tools = sources[0].tools
             else:
                 sources = [self._unfamiliar(d, rng) for d in self._some_domains(rng)]
@@ -121,10 +142,13 @@ class Curriculum:
                 tools = {n: s for d in sources for n, s in d.tools.items()}
                 if rng.random() < 0.2:
                     tools |= dict(rng.sample(sorted(self.builtin.tools.items()), 2))
-                tools = dict(rng.sample(sorted(tools.items()), min(MOST_INVENTED, len(tools))))
+                most = MOST_INVENTED if shape == INVENTED else rng.randint(2, FEW_INVENTED)
+                tools = dict(rng.sample(sorted(tools.items()), min(most, len(tools))))
                 if rng.random() < 0.3 and len(tools) > 2:
                     tools.popitem()  # its sentences are near misses now
-            pack = self.encoder.pack(tools, self._examples(sources, tools, stage, rng), INVENTED)
+            while len(self.encoder.prefix(tools)) > shape.prefix:
+                tools.popitem()
+            pack = self.encoder.pack(tools, self._examples(sources, tools, stage, rng), shape)
             if pack is not None and pack.examples:
                 return pack
 

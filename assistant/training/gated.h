@@ -26,7 +26,7 @@ static ffi::Error GatedForward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ff
   const Pair* wd = panels(pool, 12, down.typed_data(), s.inner, s.hidden, false);
   const float* px = x.typed_data();
   float* po = out->typed_data();
-  parallel(pool, s.blocks(), [=](int64_t item) {
+  for_each(pool, s.blocks(), [=](int64_t item) {
     const int64_t first = item * kBlock, rows = std::min(kBlock, s.rows - first), pairs = s.hidden / 2;
     Pair* left = scratch<Pair>(0, rows * pairs);
     Pair* middle = scratch<Pair>(1, rows * s.inner / 2);
@@ -63,7 +63,7 @@ static ffi::Error GatedBackward(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, f
   float* others = scratch<float>(15, (workers - 1) * 3 * size);  // the sums of the workers but for the first
   const float *px = x.typed_data(), *py = gradient.typed_data();
   float *pdx = dx->typed_data(), *results[3] = {dgate->typed_data(), dup->typed_data(), ddown->typed_data()};
-  parallel(pool, workers, [=](int64_t worker) {  // always the same blocks for a worker: the sums are reproducible
+  for_each(pool, workers, [=](int64_t worker) {  // always the same blocks for a worker: the sums are reproducible
     float* sums[3];
     for (int i = 0; i < 3; ++i) sums[i] = worker ? others + ((worker - 1) * 3 + i) * size : results[i];
     const int64_t pairs = s.hidden / 2;

@@ -14,7 +14,7 @@ static ffi::Error Multiply(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::B
   const float *px = x.typed_data(), *pw = w.typed_data();
   float* to = out->typed_data();
   const Pair* right = panels(pool, 0, pw, k, n, transpose_w);
-  parallel(pool, (m + kBlock - 1) / kBlock, [=](int64_t item) {
+  for_each(pool, (m + kBlock - 1) / kBlock, [=](int64_t item) {
     const int64_t from = item * kBlock, rows = std::min(kBlock, m - from);
     Pair* left = scratch<Pair>(1, rows * k / 2);
     if (transpose_x) to_tiles_transposed(px + from, m, k, rows, left);

@@ -28,7 +28,7 @@ from assistant.llm.model import Params
 from assistant.llm.weights import load_params
 
 from . import kernels, network, tokenizer
-from .curriculum import STAGES, Curriculum, texts
+from .curriculum import LESSONS, Curriculum, texts
 from .errands import builtin, training_domains
 from .heldout import HeldOut
 from .muon import Multiply, muon, plain
@@ -49,7 +49,7 @@ class RunSettings:
     head_dim: int = 64
     mlp: int = 704
     first: int = 0  # where in the curriculum the run begins
-    invented: int = 3  # packs of invented tools a step, beside one of the built-in ones
+    invented: int = 6  # packs of few invented tools a step (see `Curriculum.packs`)
     muon: float = 0.02
     adam: float = 3e-3
     warmup: int = 20
@@ -122,7 +122,8 @@ class Trainer:
     def train_step(self) -> tuple[float, int]:
         """One update; returns (mean loss of a target, tokens seen)."""
         packs = self._next.result() if self._next else self._packs(self.step)
-        self._next = self._ahead.submit(self._packs, self.step + 1)
+        more = self.step + 1 < self.settings.steps
+        self._next = self._ahead.submit(self._packs, self.step + 1) if more else None
         shapes = tuple(shape for shape, _ in packs)
         data = [self._place(network.batch(p)) for _, p in packs]
         self.params, self.state, loss = self._update(shapes, self.params, self.state, data)
@@ -184,24 +185,31 @@ def open_run(folder: Path, settings: RunSettings) -> RunSettings:
     return settings
 
 
-def continued(checkpoint: Path, settings: RunSettings) -> tuple[RunSettings, Params]:
-    """A run that goes on from a checkpoint: of its shape, past the lessons, with smaller steps; and its parameters."""
+def continued(checkpoint: Path, settings: RunSettings, first: int | None = None) -> tuple[RunSettings, Params]:
+    """A run of a checkpoint's shape, and its parameters. Past the lessons, which wants smaller steps, unless `first`
+    says where in the curriculum the run begins."""
     config = ModelConfig.load(checkpoint)
     settings = replace(
         settings, vocab=config.vocab_size, hidden=config.hidden_size, layers=config.num_layers, heads=config.num_heads,
-        kv_heads=config.num_kv_heads, head_dim=config.head_dim, mlp=config.intermediate_size,
-        first=STAGES[-2].until + 10_000, muon=0.012, adam=2e-3, decay=0.6,
+        kv_heads=config.num_kv_heads, head_dim=config.head_dim, mlp=config.intermediate_size, decay=0.6,
     )  # fmt: skip
+    if first is None:
+        settings = replace(settings, first=LESSONS + 10_000, muon=0.012, adam=2e-3)
+    else:
+        settings = replace(settings, first=first)
     return settings, load_params(checkpoint, config)
 
 
-def train(folder: Path, settings: RunSettings, *, start: Path | None = None, data: int = 1, tensor: int = 1,
-          save_every: int = 100, evaluate_every: int = 200, minutes: float | None = None) -> Trainer:  # fmt: skip
+def train(folder: Path, settings: RunSettings, *, start: Path | None = None, first: int | None = None,
+          data: int = 1, tensor: int = 1, save_every: int = 100, evaluate_every: int = 200,
+          minutes: float | None = None) -> Trainer:  # fmt: skip
     """Run (or continue) a training until its last step, or for some minutes. A new run may `start` at a checkpoint."""
     params = None
     if start is not None and not (folder / "state.npz").exists():
-        settings, params = continued(start, settings)
-        PreTrainedTokenizerFast.from_pretrained(start).save_pretrained(folder / "tokenizer")
+        settings, params = continued(start, settings, first)
+        known = PreTrainedTokenizerFast.from_pretrained(start)
+        known.chat_template = tokenizer.TEMPLATE.read_text("utf-8")
+        known.save_pretrained(folder / "tokenizer")
     settings = open_run(folder, settings)
     mesh = meshes.make_mesh(data, tensor, jax.devices()[: data * tensor])
     trainer = Trainer(folder, settings, mesh, start=params)
@@ -237,6 +245,9 @@ def main(
     start: Annotated[
         Path | None, typer.Option(help="a checkpoint that a new run continues, instead of nothing")
     ] = None,
+    first: Annotated[
+        int | None, typer.Option(help="where in the curriculum to start the checkpoint; past the lessons if left out")
+    ] = None,
     steps: int = RunSettings.steps,
     invented: int = RunSettings.invented,
     hidden: int = RunSettings.hidden,
@@ -252,7 +263,8 @@ def main(
     """Train the planner, or continue its training."""
     settings = RunSettings(steps=steps, hidden=hidden, layers=layers, mlp=mlp, seed=seed, invented=invented,
                            bfloat16=bfloat16)  # fmt: skip
-    train(run, settings, start=start, data=data, tensor=tensor, minutes=minutes, evaluate_every=evaluate_every)
+    train(run, settings, start=start, first=first, data=data, tensor=tensor, minutes=minutes,
+          evaluate_every=evaluate_every)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -7,27 +7,17 @@
 #pragma once
 
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
-#include <cstdint>
 #include <cstring>
-#include <memory>
-#include <thread>
 #include <vector>
 
-#include "xla/ffi/api/ffi.h"
+#include "../llm/amx.h"
+#include "../llm/threads.h"
 
-namespace ffi = xla::ffi;
-using std::int64_t;
 using Pair = uint32_t;  // two bfloat16
 using Half = uint16_t;  // one
 
 constexpr int64_t kPanel = 32, kDepth = 256, kBlock = 256;  // columns of a panel; pairs and rows of a cache block
-
-static int64_t up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 // The left operand of a product: where its bfloat16 lie, and the steps, in pairs, to the next row, to the next 32 columns
 // and to the next 16 rows.
@@ -155,30 +145,7 @@ static inline void tile_avx512(const Left& left, int64_t i, int64_t from, const 
   }
 }
 
-#ifdef __AMX_BF16__
-// Linux grants the tiles' registers to a process that asks.
-static bool tiles_granted() {
-  static const bool granted = syscall(SYS_arch_prctl, /* ARCH_REQ_XCOMP_PERM */ 0x1023, /* tile data */ 18) == 0;
-  return granted;
-}
-
-// While one lives, its thread may use the tiles: all eight are 16 rows of 64 bytes.
-struct Tiles {
-  struct alignas(64) Shape {
-    uint8_t palette = 1, start = 0, reserved[14] = {};
-    uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-  };
-  const bool on = tiles_granted();
-  Tiles() {
-    static constexpr Shape shape;  // not on the stack: GCC does not know that the instruction reads all of it
-    if (on) _tile_loadconfig(&shape);
-  }
-  ~Tiles() {
-    if (on) _tile_release();
-  }
-};
-
+#if defined(__AMX_INT8__) && defined(__AMX_BF16__)
 static inline void tile_amx(const Left& left, int64_t i, int64_t from, const Pair* b, int64_t pairs, int64_t rows,
                             float* c, int64_t ldc, bool add) {
   std::atomic_signal_fence(std::memory_order_seq_cst);  // GCC does not know that a tile's load reads memory
@@ -213,8 +180,6 @@ static inline void tile_amx(const Left& left, int64_t i, int64_t from, const Pai
   if (both) _tile_stored(3, c + 16 * ldc + 16, ldc * 4);
 }
 #else
-struct Tiles {};
-static bool tiles_granted() { return false; }
 constexpr auto tile_amx = tile_avx512;
 #endif
 
@@ -236,19 +201,11 @@ static void product(const Left& a, const Pair* b, int64_t pairs, int64_t m, int6
 
 // Runs work(item) for every item on the pool's threads and this one.
 template <typename Work>
-static void parallel(ffi::ThreadPool& pool, int64_t items, Work work) {
-  struct Shared {
-    std::atomic<int64_t> next{0}, done{0};
-  };
-  auto shared = std::make_shared<Shared>();
-  auto run = [shared, items, work] {
-    [[maybe_unused]] const Tiles tiles;
-    for (int64_t i; (i = shared->next.fetch_add(1)) < items; shared->done.fetch_add(1, std::memory_order_release))
-      work(i);
-  };
-  for (int64_t i = 1; i < std::min<int64_t>(pool.num_threads(), items); ++i) pool.Schedule(decltype(run)(run));
-  run();
-  while (shared->done.load(std::memory_order_acquire) < items) std::this_thread::yield();
+static void for_each(ffi::ThreadPool& pool, int64_t items, Work work) {
+  parallel(pool, items, 1, [=](int64_t begin, int64_t end) {
+    [[maybe_unused]] const Tiles tiles(tiles_granted() ? kTile : 0);
+    for (int64_t i = begin; i < end; ++i) work(i);
+  });
 }
 
 template <typename T>
@@ -262,7 +219,7 @@ static T* scratch(int slot, int64_t size) {
 // w[k, n], or w[n, k] when transposed, as a right operand.
 static Pair* panels(ffi::ThreadPool& pool, int slot, const float* w, int64_t k, int64_t n, bool transposed) {
   Pair* out = scratch<Pair>(slot, k / 2 * n);
-  parallel(pool, n / kPanel, [=](int64_t panel) {
+  for_each(pool, n / kPanel, [=](int64_t panel) {
     Pair* at = out + panel * kPanel * k / 2;
     if (transposed) to_pairs_transposed(w + panel * kPanel * k, k, k, kPanel, at);
     else to_pairs(w + panel * kPanel, n, k, kPanel, at);
