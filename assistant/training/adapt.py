@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -26,6 +26,7 @@ from assistant.plugin.signature import ToolSpec
 
 from . import kernels
 from .curriculum import Curriculum
+from .described import described
 from .errands import Domain, Template
 from .export import save_checkpoint
 from .heldout import HeldOut
@@ -34,7 +35,6 @@ from .packs import Encoder
 from .sentences import NUMBERS
 
 DESCRIBED = 6  # sentences in a signature's own words, of each tool
-KINDS_OF = {"int": "int", "float": "int", "Spoken": "spoken"}  # the slots that fill what is said of a type
 CARD = """
 
 ## Adapted
@@ -98,43 +98,6 @@ def template(say: str, values: Mapping[str, Any], tool: ToolSpec, ask: str | Non
     return Template(say, ((tool.name, args),), ask=ask, slots=slots, category="adapted")
 
 
-def describe(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random) -> Template | None:
-    """A sentence in the signature's own words: "book tickets, count 3, day tomorrow". What the tool needs from another
-    one is asked of that one first; None when nothing makes it."""
-    say = _named(tool, rng)
-    args: dict[str, Any] = {}
-    plan: list[tuple[str, dict[str, Any]]] = []
-    for p in rng.sample(tool.parameters, len(tool.parameters)):
-        element = p.type.item or p.type
-        if not p.required and rng.random() < 0.5:
-            continue
-        if not element.is_value:
-            maker = next((t for t in tools if t.name != tool.name and p.type.takes(t.returns)), None)
-            first = describe(maker, [], rng) if maker and not plan else None
-            if first is None:
-                if p.required:
-                    return None
-                continue
-            plan, say = list(first.plan), f"{first.say} and {say}"
-            args[p.name] = "$1" if p.required or not p.type.item else ["$1"]
-        elif element.choices:
-            choice = rng.choice(element.choices)
-            say, args[p.name] = f"{say} {spell(choice)}", [choice] if p.type.item else choice
-        elif element.name in KINDS_OF:
-            slot = f"{tool.name.replace('.', '_')}_{p.name}"
-            value = f"{{{slot}}}"
-            say = f"{say} {rng.choice(['', spell(p.name) + ' '])}{{{slot}:{KINDS_OF[element.name]}}}"
-            args[p.name] = [value] if p.type.item else value
-        elif p.required:
-            return None
-    return Template(say, (*plan, (tool.name, args)), category="adapted")
-
-
-def _named(tool: ToolSpec, rng: Random) -> str:
-    sentence = re.split(r"[.;:]", tool.description)[0].strip()
-    return rng.choice([spell(tool.name), sentence[:1].lower() + sentence[1:]]) or spell(tool.name)
-
-
 def _sayings(value: Any) -> list[str]:
     """How a value may stand in a sentence."""
     if isinstance(value, int) and 0 <= value < len(NUMBERS):
@@ -185,7 +148,7 @@ def _domains(model: Model, tools: Mapping[str, ToolSpec]) -> list[Domain]:
         for plugin, theirs in plugins.items():
             found = [t for tool in theirs.values() for t in label(Planner(engine, {tool.name: tool}), tool)]
             for _ in range(DESCRIBED):
-                found += [t for tool in theirs.values() if (t := describe(tool, theirs.values(), rng))]
+                found += [t for tool in theirs.values() if (t := described(tool, theirs.values(), rng, "adapted"))]
             if found:
                 domains.append(Domain(plugin, dict(theirs), tuple(found)).spelled())
     return domains

@@ -18,6 +18,7 @@ from assistant.plugin.signature import Parameter, ToolSpec, Type
 
 from .artificial import COPYING, READING, copying, reading
 from .composing import composed
+from .described import described
 from .errands import KINDS, Choice, Domain, Template, builtin, held_out, synonym, training_domains, words
 from .packs import Encoder, Pack, Shape
 from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finish, join, noisy
@@ -30,6 +31,7 @@ SMALL = Shape(prefix=224, rows=2, row=160, targets=240)
 NAMES_ONLY = 450  # steps of reading before arguments come in
 MOST_INVENTED = 10  # tools in one prompt
 FEW_INVENTED = 6  # in a small one
+DESCRIBED = 3  # sentences in a signature's own words, of each invented tool
 COMPOSED = 4000  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
@@ -69,7 +71,7 @@ class Curriculum:
         ours = builtin()
         composed_too = replace(ours, templates=ours.templates + composed(COMPOSED, seed))
         self.builtin = _training_part(composed_too.spelled())
-        self.domains = [_training_part(d.spelled()) for d in training_domains()]
+        self.domains = [_with_described(_training_part(d.spelled()), seed) for d in training_domains()]
         self.extra = extra or []
         self.random_words = sorted({w.lower() for k in KINDS for v in words(k) for w in re.findall(r"[^\W\d_]+", v)})
         known = Counter(w for d in self.domains for w in signature_words(d))
@@ -216,6 +218,14 @@ def _uses(template: Template) -> set[str]:
 def _training_part(domain: Domain) -> Domain:
     """Without the lines that are kept for evaluation."""
     return replace(domain, templates=tuple(t for t in domain.templates if not held_out(t.say)))
+
+
+def _with_described(domain: Domain, seed: int) -> Domain:
+    """With sentences in the words of its signatures beside the authored ones."""
+    rng = Random(f"{seed}/{domain.name}")
+    tools = list(domain.tools.values())
+    more = [t for _ in range(DESCRIBED) for tool in tools if (t := described(tool, tools, rng))]
+    return replace(domain, templates=(*domain.templates, *more))
 
 
 WORD = re.compile(r"\{\w+(?::\w+)?\}|[$^]\d+(?:\.\w+)?|[^\W\d_]+")

@@ -17,7 +17,7 @@ from assistant.llm import ModelConfig, weights
 from assistant.llm.model import Params
 
 from .errands import HELD_OUT_DOMAINS, builtin, training_domains
-from .loop import RunSettings, Trainer, open_run
+from .loop import RunSettings, Trainer
 
 CARD = """---
 license: apache-2.0
@@ -35,7 +35,7 @@ written for it.
 - Data: {templates} authored lines over the built-in tools and {tools} invented tools in {domains} domains, slots
   filled from word lists, joined, misheard and mistyped at random (`assistant/training`). A tenth of the lines and
   words and the domains {held_out} were held out.
-- Training: {steps} steps, {tokens:.1f} million tokens, Muon and Adam; `make planner` repeats it.
+- Training: {steps} steps, {tokens:.1f} million tokens, Muon and Adam; {origin}.
 - Input: the chat template with `tools`; names are spelled as words ("photos select"). Output: the plan's text, a line
   for each tool and each argument (`assistant/planning/plantext.py`). Decode it under the planner's grammar.
 
@@ -58,6 +58,9 @@ English only. It knows the words that its authors thought of: a verb or noun tha
 understood only by luck. It cannot answer questions, do arithmetic on dates or remember more than the last errand.
 """
 
+REPEATED = "`make planner` repeats it"
+CONTINUED = "it went on from an earlier checkpoint (`docs/planner.md` tells the history)"
+
 
 def save_checkpoint(folder: Path, params: Params, config: ModelConfig, tokenizer: Any) -> None:
     """config.json, model.safetensors (bfloat16), tokenizer with chat template, generation_config.json."""
@@ -78,7 +81,7 @@ def card(trainer: Trainer, log: list[dict[str, Any]]) -> str:
         millions=size_of(trainer.params) / 1e6, layers=s.layers, hidden=s.hidden,
         heads=s.heads, vocab=s.vocab, templates=len(builtin().templates) + sum(len(d.templates) for d in known),
         tools=sum(len(d.tools) for d in known), domains=len(known), held_out=", ".join(HELD_OUT_DOMAINS),
-        steps=trainer.step, tokens=trainer.seen / 1e6, **shown,
+        steps=trainer.step, tokens=trainer.seen / 1e6, origin=CONTINUED if s.first else REPEATED, **shown,
     )  # fmt: skip
 
 
@@ -87,9 +90,9 @@ def main(
     to: Annotated[Path, typer.Option(help="the checkpoint's folder")] = Path("assistant/models/planner"),
 ) -> None:
     """Export the newest state of a run."""
-    settings = open_run(run, RunSettings())
-    trainer = Trainer(run, settings)
-    if not trainer.resume():
+    described = run / "settings.json"
+    trainer = Trainer(run, RunSettings(**json.loads(described.read_text()))) if described.exists() else None
+    if trainer is None or not trainer.resume():
         raise typer.BadParameter(
             f"{run} holds no state.npz; train first: python -m assistant.training.loop --run {run}"
         )
