@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from assistant.training.curriculum import STAGES
+from assistant.training.curriculum import LESSONS
 from assistant.training.export import save_checkpoint
 from assistant.training.loop import RunSettings, Trainer, continued
 
@@ -66,7 +66,9 @@ def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, encoder) -> None:
     save_checkpoint(tmp_path / "out", trainer.params, trainer.config, encoder.tokenizer)
     settings, params = continued(tmp_path / "out", RunSettings(steps=5))
     assert settings.config() == trainer.config and settings.steps == 5
-    assert settings.first > STAGES[-2].until, "the lessons are over"
+    assert settings.first > LESSONS, "the lessons are over"
+    again, _ = continued(tmp_path / "out", RunSettings(steps=5), first=1200)
+    assert again.first == 1200 and again.muon > settings.muon, "lessons again, with full steps"
     for mine, theirs in zip(jax.tree.leaves(params), jax.tree.leaves(trainer.params), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=0.01 * float(np.abs(theirs).max()))  # bfloat16 lies between
 

@@ -12,7 +12,8 @@ from assistant.llm import ModelConfig, model
 from assistant.llm.attention import attention
 from assistant.planning import plantext
 from assistant.training import network
-from assistant.training.curriculum import Curriculum
+from assistant.training.artificial import reading
+from assistant.training.curriculum import SMALL, Curriculum
 from assistant.training.errands import builtin
 from assistant.training.packs import Encoder, Shape
 from assistant.training.sentences import fill, finish
@@ -78,7 +79,26 @@ def plain(q, k, v, mask, scale):
 
 
 def test_the_curriculum_depends_on_seed_and_step_alone(encoder: Encoder) -> None:
-    for step in (0, 450, 5000):
+    for step in (0, 1250, 1900, 2250, 5000):
         one, two = (Curriculum(encoder, seed=5).packs(step, 2) for _ in range(2))
         for (_, a), (_, b) in zip(one, two, strict=True):
             assert all((x.tokens == y.tokens).all() for x, y in zip(a, b, strict=True))
+
+
+def test_a_tool_is_described_before_it_is_named(encoder: Encoder) -> None:
+    """A causal model's reading of a name can then hold what it stands for."""
+    tools = builtin().spelled().tools
+    prompt = encoder.tokenizer.decode(encoder.prefix(tools))
+    for spec in tools.values():
+        said = encoder.normalise(f"\n{spec.description}\n> {spec.name}\n")
+        assert said in prompt
+        for p in spec.parameters:
+            assert encoder.normalise(f"\n {p.description}: {p.name}" if p.description else f"\n {p.name}") in prompt
+
+
+def test_a_lesson_that_is_too_long_goes_on_with_fewer_tools(encoder: Encoder) -> None:
+    curriculum, rng = Curriculum(encoder, seed=1), Random(2)
+    lessons = iter(lambda: reading(rng, curriculum.random_words, 8, 3), None)
+    lesson = next(x for x in lessons if len(encoder.prefix(x.tools)) > SMALL.prefix)
+    pack = curriculum._lesson(lesson, rng, SMALL)
+    assert pack.prefix <= SMALL.prefix and pack.examples
