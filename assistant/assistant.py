@@ -73,6 +73,8 @@ class Assistant:
         self.engine: Any = None  # assistant.llm.Engine, once started
         self._given = planner
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._entering = 0  # commands that are being kept and have no task yet
+        self._handover = asyncio.Lock()  # a plan is either handed to the executor or cancelled
         self._sessions: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._bell = Bell()
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="planner")
@@ -167,17 +169,26 @@ class Assistant:
         self._check(text, audio, wait)
         row = self._row(text, audio, session, approve, plan_only, idempotency_key)
         if (known := await self._known(row)) is None:
-            if len(self._tasks) >= WAITING_LIMIT:
-                raise Busy("too many commands are waiting; try again in a few seconds", 5)
+            known = await self._take(row, audio)
+        return await self.rest(known["id"], wait)
+
+    async def _take(self, row: dict[str, Any], audio: bytes | None) -> dict[str, Any]:
+        """Keep a new command and begin it; the row that had its key first, if another request was quicker."""
+        if len(self._tasks) + self._entering >= WAITING_LIMIT:
+            raise Busy("too many commands are waiting; try again in a few seconds", 5)
+        self._entering += 1
+        try:
             if audio is not None:
                 await asyncio.to_thread(self.hearing.keep, row["id"], audio)
-            known = await self._db(self.commands.add, row)
+            known: dict[str, Any] = await self._db(self.commands.add, row)
             if known["id"] == row["id"]:
                 metrics.COMMANDS.labels("speech" if audio is not None else "text").inc()
                 self._begin(known)
             elif audio is not None:
                 self.hearing.forget(row["id"])
-        return await self.rest(known["id"], wait)
+            return _same_request(known, row)
+        finally:
+            self._entering -= 1
 
     def _check(self, text: str | None, audio: bytes | None, wait: float) -> None:
         if (text is None) == (audio is None):
@@ -205,9 +216,7 @@ class Assistant:
 
     async def _known(self, row: dict[str, Any]) -> dict[str, Any] | None:
         found = await self._db(self.commands.by_key, row["key"]) if row["key"] is not None else None
-        if found is not None and found["fingerprint"] != row["fingerprint"]:
-            raise KeyReused(f"the Idempotency-Key {row['key']!r} was used for another request; choose a new one")
-        return found
+        return None if found is None else _same_request(found, row)
 
     async def get(self, id: str) -> Command:
         """A command as it stands. Raises UnknownCommand."""
@@ -246,16 +255,17 @@ class Assistant:
             yield event
 
     async def answer(self, id: str, *, confirm: bool | None = None, choice: int | None = None, text: str | None = None,
-                     wait: float = 30.0) -> Command:  # fmt: skip
-        """Answer a command's open question. Raises UnknownCommand, AnswerError."""
+                     asked: str | None = None, wait: float = 30.0) -> Command:  # fmt: skip
+        """Answer a command's open question. asked: its text, so that a late or repeated answer cannot meet another
+        question. Raises UnknownCommand, AnswerError."""
         row = await self._row_of(id)
         if text is not None and len(text) > TEXT_LIMIT:
             raise AnswerError(f"the answer has {len(text)} characters; at most {TEXT_LIMIT} are taken")
         if row["status"] == SUBMITTED:
-            await self.executor.answer(row["id"], confirm=confirm, choice=choice, text=text)
+            await self.executor.answer(row["id"], confirm=confirm, choice=choice, text=text, asked=asked)
             self._follow(row["id"])
         elif row["status"] in ASKING:
-            await self._understanding.answer(row, confirm=confirm, choice=choice, text=text)
+            await self._understanding.answer(row, confirm=confirm, choice=choice, text=text, asked=asked)
         else:
             raise AnswerError("nothing is asked about this command")
         return await self.rest(row["id"], wait)
@@ -266,8 +276,12 @@ class Assistant:
         told = ("status", {"status": "cancelled"})
         if row["status"] in ("running", *ASKING):
             await self._update(row["id"], told, expect=("running", *ASKING), status="cancelled", reply="Cancelled.")
-        row = await self._row_of(id)
-        if row["status"] == SUBMITTED and not await self._unsubmitted(row):
+        async with self._handover:
+            row = await self._row_of(id)
+            begun = row["status"] == SUBMITTED and not await self._unsubmitted(row)
+            if row["status"] == SUBMITTED and not begun:
+                await self._update(row["id"], told, expect=(SUBMITTED,), status="cancelled", reply="Cancelled.")
+        if begun:
             await self.executor.cancel(row["id"])
         return await self.get(row["id"])
 
@@ -308,22 +322,30 @@ class Assistant:
             async with lock:
                 if row["status"] == SUBMITTED or await self._understanding.plan(row):
                     with span("run", command=row["id"]):
-                        await self._submit(row["id"])
-                        await self._watch(row["id"])
+                        if await self._submit(row["id"]):
+                            await self._watch(row["id"])
         except asyncio.CancelledError:
             raise
         except CommandError as error:
             await self._fail(row["id"], error.status, error.title, str(error))
         except Exception as error:
             log.exception("command %s", row["id"])
+            if not await self._unsubmitted(row):
+                return self._follow(row["id"])  # the errand goes on, whatever became of watching it
             await self._fail(row["id"], 500, "Internal error", f"something went wrong ({type(error).__name__})")
         finally:
             self._bell.ring(row["id"])
 
-    async def _submit(self, id: str) -> None:
-        """Give the plan to the executor. The row says so before, so that a crash in between is made good."""
-        await self._understanding.submit(await self._db(self.commands.get, id))
+    async def _submit(self, id: str) -> bool:
+        """Give the plan to the executor, unless it was cancelled meanwhile. The row says so before, so that a crash in
+        between is made good."""
+        async with self._handover:
+            row = await self._db(self.commands.get, id)
+            if row["status"] != SUBMITTED:
+                return False
+            await self._understanding.submit(row)
         self._bell.ring(id)
+        return True
 
     async def _watch(self, id: str) -> None:
         state = await self.executor.wait(id, 3600.0)
@@ -361,3 +383,10 @@ class Assistant:
 
     async def _in_planner(self, function: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+
+
+def _same_request(found: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """The row that has the idempotency key. Raises KeyReused when it is of another request."""
+    if found["fingerprint"] != row["fingerprint"]:
+        raise KeyReused(f"the Idempotency-Key {row['key']!r} was used for another request; choose a new one")
+    return found

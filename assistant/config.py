@@ -34,7 +34,8 @@ Paths = Annotated[list[Path], NoDecode, BeforeValidator(_paths)]
 class Settings(BaseSettings):
     """The settings of one assistant. Read them with `load_settings`."""
 
-    model_config = SettingsConfigDict(env_prefix="ASSISTANT_", extra="forbid", validate_default=True)
+    model_config = SettingsConfigDict(env_prefix="ASSISTANT_", env_ignore_empty=True, extra="forbid",
+                                      validate_default=True)  # fmt: skip
 
     home: Path = Field(DEFAULT_HOME, description="data folder: token, outbox/, artifacts/, databases, caches")
     photos: Paths = Field(default_factory=list, description="photo folders")
@@ -74,7 +75,7 @@ def load_settings(**flags: Any) -> Settings:
     home = Path(given.get("home") or os.environ.get("ASSISTANT_HOME") or DEFAULT_HOME).expanduser()
     file = home / "config.toml"
     values = _read(file)
-    environment = {n[len("ASSISTANT_") :].lower() for n in os.environ if n.startswith("ASSISTANT_")}
+    environment = {n[len("ASSISTANT_") :].lower() for n, v in os.environ.items() if n.startswith("ASSISTANT_") and v}
     known = set(Settings.model_fields)
     if unknown := environment - known:
         names = ", ".join(f"ASSISTANT_{n.upper()}" for n in sorted(unknown))

@@ -161,12 +161,12 @@ class Conversation:
             self._console.print(Text(f"“{said.text}”", "bold"))
             if kind == "confirm":
                 if (confirmed := consent(said.text)) is not None:
-                    return await self._assistant.answer(command.id, confirm=confirmed, wait=0)
+                    return await self._assistant.answer(command.id, confirm=confirmed, asked=text, wait=0)
             elif kind == "choose":
                 if (index := chosen(said.text, [str(choice) for choice in choices])) is not None:
-                    return await self._assistant.answer(command.id, choice=index, wait=0)
+                    return await self._assistant.answer(command.id, choice=index, asked=text, wait=0)
             else:
-                return await self._assistant.answer(command.id, text=said.text, wait=0)
+                return await self._assistant.answer(command.id, text=said.text, asked=text, wait=0)
             wanted = "yes or no" if kind == "confirm" else "the number of one of them"
             self._console.print(f"Please say {wanted}.")
         self._console.print("No clear answer: nothing is done.")

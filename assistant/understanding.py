@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import metrics
 from .command import ASKING, SUBMITTED, CommandError, command, planned_json, planned_of
-from .execution.answers import NO, YES, understand
+from .execution.answers import NO, YES, same, understand
 from .execution.contacts import simple
 from .execution.errand import FINISHED, AnswerError, ErrandRequest
 from .execution.words import join
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CORRECTION = re.compile(r"\s*(no|nope|actually|wait|sorry|not)\b[\s,.:;–-]+\S", re.IGNORECASE)
 TURN_S = 60.0  # a command waits so long for the one before it in its session
+FOLLOWS_S = 3600.0  # a command may refer to one that is not older
 EXAMPLES = 3
 
 
@@ -90,13 +91,15 @@ class Understanding:
         except PlanError as error:
             raise PlanRefused(f"the plan does not hold: {error}; say it in other words") from error
 
-    async def answer(self, row: dict[str, Any], *, confirm: bool | None, choice: int | None, text: str | None) -> None:
+    async def answer(self, row: dict[str, Any], *, confirm: bool | None, choice: int | None, text: str | None,
+                     asked: str | None) -> None:  # fmt: skip
         """The answer to a question that was asked before the errand began. Raises AnswerError."""
         planned, answers = planned_of(row), tuple(row["planned"]["answers"])
         assert planned is not None and planned.question is not None
-        asked = planned.question
-        given = understand(asked.kind, asked.choices, confirm=confirm, choice=choice, text=text)
-        if asked.kind == "confirm":
+        question = planned.question
+        same(asked, question.text)
+        given = understand(question.kind, question.choices, confirm=confirm, choice=choice, text=text)
+        if question.kind == "confirm":
             if not given["confirm"]:
                 told = (("reply", {"text": "Cancelled."}), ("status", {"status": "cancelled"}))
                 if not await self._a._update(row["id"], *told, expect=ASKING, status="cancelled", reply="Cancelled."):
@@ -172,7 +175,7 @@ class Understanding:
     async def _last(self, row: dict[str, Any]) -> dict[str, Any] | None:
         """The command before this one in its session: id, text, answers, plan, question, whether it has results."""
         before = await self._a._db(self._a.commands.last, row["session"], row["created"])
-        if before is None:
+        if before is None or row["created"] - before["created"] > FOLLOWS_S:
             return None
         now = await self._a.rest(before["id"], TURN_S)
         before = await self._a._db(self._a.commands.get, before["id"])
@@ -213,7 +216,7 @@ class Understanding:
 
     async def _give(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
         try:
-            await self._a.answer(last["id"], text=row["text"], wait=0)
+            await self._a.answer(last["id"], text=row["text"], asked=last["question"]["text"], wait=0)
         except AnswerError:
             return False
         await self._a._update(row["id"], expect=("running",), status="continued", continues=last["id"])

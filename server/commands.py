@@ -118,7 +118,7 @@ async def get_events(
 async def post_answer(request: Request, id: Id, answer: Answer) -> Any:
     """Answer the open question, and wait as `POST /command` does."""
     given = await of(request).answer(
-        id, confirm=answer.confirm, choice=answer.choice, text=answer.text, wait=answer.wait
+        id, confirm=answer.confirm, choice=answer.choice, text=answer.text, asked=answer.question, wait=answer.wait
     )
     return given.to_json()
 

@@ -11,11 +11,11 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -111,11 +111,8 @@ class Guard:
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         if scheme:
             return scheme.lower() == "bearer" and self._key.opens(shown.strip())
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(_cookie(headers["host"]))
-        except CookieError:
-            return False
-        return morsel is not None and self._key.knows(morsel.value)
+        cookie = cookie_parser(headers.get("cookie", "")).get(_cookie(headers["host"]))
+        return cookie is not None and self._key.knows(cookie)
 
     def _welcome(self, shown: str, host: str, secure: bool) -> Response:
         """The browser's first visit: the token in the address becomes a cookie and leaves the address."""
@@ -176,7 +173,10 @@ def _foreign(headers: Headers, host: str) -> Response | None:
         return problem(403, "another site's page may not use this service")
     origin = headers.get("origin")
     if origin is not None:
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return problem(400, "the request's Origin is no address")
         if parts.scheme not in ("http", "https") or parts.netloc.lower() != host.lower():
             return problem(403, "the request's Origin is another site; only this service's own page may use it")
     return None

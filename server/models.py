@@ -89,6 +89,9 @@ class Answer(BaseModel):
     confirm: bool | None = Field(None, description="to a question of kind `confirm`")
     choice: int | None = Field(None, ge=1, le=1000, description="number of a choice, from 1")
     text: Words | None = Field(None, description="in words; also a choice, or yes and no")
+    question: str | None = Field(
+        None, max_length=20_000, description="text of the question that is answered; 409 when another one is open"
+    )
     wait: float = Field(30.0, ge=0, le=120)
 
     @model_validator(mode="after")

@@ -77,11 +77,12 @@ async def get_health(request: Request) -> Any:
         return {"status": "starting", "version": version("voice-errands"), "planner": {}, "speech": {}, "sandbox": {},
                 "tools": 0, "notices": ["the service is starting"]}  # fmt: skip
     sandbox, hearing = assistant.sandbox.state(), assistant.hearing
-    model = assistant.engine.model if assistant.engine is not None else None
+    engine = assistant.engine
+    model = engine.model.name if engine is not None else None
     return {
         "status": "ready",
         "version": version("voice-errands"),
-        "planner": {"model": model.name if model else None, "ready": True},
+        "planner": {"model": model, "ready": engine is None or engine.alive},
         "speech": {"engine": hearing.engine, "ready": hearing.engine is not None, "problem": hearing.problem},
         "sandbox": {"mode": sandbox.mode, "reasons": list(sandbox.reasons)},
         "tools": len(assistant.registry),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from rich.console import Console
@@ -28,7 +28,7 @@ async def ask_assistant(settings: Settings, text: str, as_json: bool, url: str |
     assistant = await connect(settings, url)
     try:
         command = await assistant.command(text=text, **{k: v for k, v in fields.items() if v is not None})
-        command, unanswered = await follow(assistant, command["id"], console, quiet=as_json)
+        command, unanswered, effects = await follow(assistant, command["id"], console, quiet=as_json)
     except httpx.TransportError as error:
         exits.leave(f"the service does not answer ({error}); is it still running?", exits.UNAVAILABLE)
     except (ServiceError, CommandError, AnswerError) as error:
@@ -41,7 +41,7 @@ async def ask_assistant(settings: Settings, text: str, as_json: bool, url: str |
         reply(console, command["status"], command["reply"])
     if unanswered:
         exits.leave(f"{unanswered['text']} Nobody is here to answer.", exits.UNANSWERED)
-    return exits.of(command["status"])
+    return exits.of(command["status"], effects.values())
 
 
 async def connect(settings: Settings, url: str | None) -> Service | Local:
@@ -58,24 +58,33 @@ async def connect(settings: Settings, url: str | None) -> Service | Local:
     return Local(assistant)
 
 
-async def follow(
-    assistant: Service | Local, id: str, console: Console, quiet: bool, answer: Any = None
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Show a command until it has ended: the command, and the question that nobody answered. Ctrl-C cancels it.
+class Followed(NamedTuple):
+    """A command that has ended, the question that nobody answered, and the last state of each effect."""
+
+    command: dict[str, Any]
+    unanswered: dict[str, Any] | None
+    effects: dict[str, str]
+
+
+async def follow(assistant: Service | Local, id: str, console: Console, quiet: bool, answer: Any = None) -> Followed:
+    """Show a command until it has ended. Ctrl-C cancels it.
 
     answer: gives the answer to a question (JSON → JSON) instead of the user.
     """
     unanswered: dict[str, Any] | None = None
+    effects: dict[str, str] = {}
     with Display(console, quiet) as display:
         try:
             async for type_, data in assistant.events(id):
                 _tell(display, console, quiet, type_, data)
                 display.event(type_, data)
+                if type_ == "effect":
+                    effects[data["id"]] = data["state"]
                 if type_ != "question" or not (asked := (await assistant.get(id))["question"]):
                     continue  # a replayed question may be answered already
                 display.pause()
                 if answer is not None:
-                    await assistant.answer(id, answer(asked))
+                    await assistant.answer(id, answer(asked), asked["text"])
                 elif quiet or not interactive():
                     unanswered = asked
                     await assistant.cancel(id)
@@ -84,7 +93,7 @@ async def follow(
                 display.resume()
         except asyncio.CancelledError:
             await assistant.cancel(id)
-        return await assistant.get(id), unanswered
+        return Followed(await assistant.get(id), unanswered, effects)
 
 
 def _tell(display: Display, console: Console, quiet: bool, type_: str, data: dict[str, Any]) -> None:
@@ -100,7 +109,7 @@ async def _ask(assistant: Service | Local, id: str, console: Console, question: 
 
     while True:
         try:
-            await assistant.answer(id, await in_thread(lambda: ask(console, question)))
+            await assistant.answer(id, await in_thread(lambda: ask(console, question)), question["text"])
             return
         except (AnswerError, ServiceError) as error:
             console.print(str(error), style="yellow")

@@ -164,7 +164,7 @@ async def _errand(home: Path, url: str, token: str, console: Console, once: bool
         _say(console, "spoken", str(RECORDING))
         command = await service.command(audio=RECORDING.read_bytes())
         by_itself = once or not interactive()
-        command, _ = await follow(
+        command, *_ = await follow(
             service, command["id"], console, quiet=False, answer=lambda q: _answer(console, q, by_itself)
         )
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 DONE = 0
 FAILED = 1  # a step failed, or a check of `doctor` did
@@ -25,9 +25,9 @@ _OF_STATUS = {
 }  # fmt: skip
 
 
-def of(status: str, effects: Iterable[Any] = ()) -> int:
-    """The exit code of an errand that ended with `status`; `effects` are its `EffectState`s."""
-    if any(e.state == "unknown" for e in effects):
+def of(status: str, effects: Iterable[str] = ()) -> int:
+    """The exit code of an errand that ended with `status`; `effects` are the states of its effects."""
+    if "unknown" in effects:
         return UNKNOWN
     return _OF_STATUS.get(status, FAILED)
 

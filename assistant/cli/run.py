@@ -60,7 +60,7 @@ async def run_plan(settings: Settings, plan: Plan, approve: bool, as_json: bool,
         reply(console, state.status, state.reply)
     if unanswered:
         exits.leave(f"{unanswered.text} Nobody is here to answer; run it again with --approve.", exits.UNANSWERED)
-    return exits.of(state.status, state.effects)
+    return exits.of(state.status, [e.state for e in state.effects])
 
 
 async def carry_out(
@@ -92,7 +92,7 @@ async def _answer(executor: Executor, id: str, console: Console, question: dict[
 
     while True:
         try:
-            await executor.answer(id, **await in_thread(lambda: ask(console, question)))
+            await executor.answer(id, **await in_thread(lambda: ask(console, question)), asked=question["text"])
             return
         except AnswerError as error:
             console.print(str(error), style="yellow")

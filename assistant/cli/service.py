@@ -44,8 +44,8 @@ class Service:
     async def get(self, id: str) -> dict[str, Any]:
         return await self._json(await self._http.get(f"/command/{id}"))
 
-    async def answer(self, id: str, answer: dict[str, Any]) -> None:
-        await self._post(f"/command/{id}/answer", json={**answer})
+    async def answer(self, id: str, answer: dict[str, Any], asked: str) -> None:
+        await self._post(f"/command/{id}/answer", json={**answer, "question": asked})
 
     async def cancel(self, id: str) -> None:
         await self._post(f"/command/{id}/cancel")
@@ -97,8 +97,8 @@ class Local:
     async def get(self, id: str) -> dict[str, Any]:
         return (await self._assistant.get(id)).to_json()
 
-    async def answer(self, id: str, answer: dict[str, Any]) -> None:
-        await self._assistant.answer(id, **answer, wait=0)
+    async def answer(self, id: str, answer: dict[str, Any], asked: str) -> None:
+        await self._assistant.answer(id, **answer, asked=asked, wait=0)
 
     async def cancel(self, id: str) -> None:
         await self._assistant.cancel(id)

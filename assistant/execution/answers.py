@@ -43,6 +43,12 @@ def understand(kind: str, choices: Sequence[str], *, confirm: bool | None, choic
     return {"text": text.strip()}
 
 
+def same(asked: str | None, open_: str) -> None:
+    """Raises AnswerError when an answer was meant for another question than the one that is open."""
+    if asked is not None and asked != open_:
+        raise AnswerError(f"another question is open by now: {open_}")
+
+
 def _choice(words: str, choices: Sequence[str]) -> int | None:
     """A spoken choice: its number, its place, or words that stand in exactly one of them."""
     for names in (NUMBERS, ORDINALS):

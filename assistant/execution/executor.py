@@ -210,13 +210,15 @@ class Executor:
                 await listener.wait(POLL_S)
 
     async def answer(self, id: str, *, confirm: bool | None = None, choice: int | None = None,
-                     text: str | None = None) -> ErrandState:  # fmt: skip
-        """Answer the open question. Raises UnknownErrand, AnswerError."""
+                     text: str | None = None, asked: str | None = None) -> ErrandState:  # fmt: skip
+        """Answer the open question. asked: its text, so that the answer cannot meet another one. Raises UnknownErrand,
+        AnswerError."""
         await self.state(id)
         open_ = (await self._db(self.store.full, id))["questions"]
         if not open_ or (await self.state(id)).status in FINISHED:
             raise AnswerError("nothing is asked about this errand")
         question = open_[0]
+        answers.same(asked, question["text"])
         given = answers.understand(question["kind"], question["choices"], confirm=confirm, choice=choice, text=text)
         if not await self._tell(id, self.store.answer, question["id"], id, given):
             raise AnswerError("the question was answered already")

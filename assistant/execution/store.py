@@ -97,11 +97,12 @@ class Store:
             file = Path(url.removeprefix("sqlite:///"))
             private_file(file)
             self._log = file.with_name(f"{file.name}-wal")
-            self._engine = sa.create_engine(url, connect_args={"check_same_thread": False, "timeout": 30})
+            options = {"check_same_thread": False, "timeout": 30}
+            self._engine = sa.create_engine(url, connect_args=options, hide_parameters=True)  # errors are logged
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
         else:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
+            self._engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
         self._writer = self._engine.execution_options(write=True)
         # Writers of one process queue here instead of in SQLite's busy loop, which sleeps.
         self._lock = threading.Lock()

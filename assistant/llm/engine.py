@@ -136,15 +136,20 @@ class Engine:
         """
         follow(self._runner)
 
+    @property
+    def alive(self) -> bool:
+        """False once something has gone wrong that ended all requests; only a new engine helps."""
+        return self._dead is None
+
     def close(self) -> None:
         """Finish what is queued and stop the thread."""
         with self._lock:
-            self._closed = True
+            first, self._closed = not self._closed, True
             thread, self._thread = self._thread, None
         if thread is not None:
             self._inbox.put(None)
             thread.join()
-        if self._dead is None:
+        if first and self._dead is None:
             self._runner.stop()
 
     def __enter__(self) -> Engine:

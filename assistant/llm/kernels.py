@@ -49,7 +49,7 @@ def private_folder(path: str | Path) -> Path:
 
 def cache_folder() -> Path:
     """Where compiled code is kept: `$LLM_ENGINE_CACHE`, else `~/.cache/assistant-llm`."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "assistant-llm"
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "assistant-llm"
     return private_folder(os.environ.get("LLM_ENGINE_CACHE") or default)
 
 

@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from .config import ModelConfig, UnsupportedModel
 
-RULES = {"vocab": "model", "heads": "model", "kv_heads": "model", "mlp": "model", "slots": "data"}
+RULES = {"vocab": "model", "heads": "model", "kv_heads": "model", "mlp": "model", "slots": "data", "batch": "data"}
 
 
 def make_mesh(data: int = 1, model: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:

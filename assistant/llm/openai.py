@@ -15,7 +15,8 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from jinja2 import TemplateError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -33,13 +34,30 @@ class _Options(BaseModel):
     include_usage: bool = False
 
 
+class _Function(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str = Field(min_length=1)
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+    @field_validator("parameters")
+    @classmethod
+    def _object(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "object", "properties": {}, **schema}  # as chat templates expect it
+
+
+class _Tool(BaseModel):
+    type: Literal["function"]
+    function: _Function
+
+
 class ChatRequest(BaseModel):
     """The fields of a chat completion that are understood; others are ignored unless they would change the answer."""
 
     model_config = ConfigDict(extra="ignore")
     messages: list[dict[str, Any]] = Field(min_length=1)
     model: str = ""
-    tools: list[dict[str, Any]] = []
+    tools: list[_Tool] = []
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     parallel_tool_calls: bool = True
     response_format: dict[str, Any] | None = None
@@ -103,6 +121,8 @@ class _Chat:
             return _error(str(error), error.status, error.code)
         except (BadGrammar, ValueError) as error:
             return _error(str(error), 400)
+        except (KeyError, TypeError, AttributeError, RecursionError, TemplateError) as error:
+            return _error(f"the request does not have the form that it should ({type(error).__name__}: {error})", 400)
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self.name}
         if body.stream:
             return StreamingResponse(self._events(head, body, streams, tools), media_type="text/event-stream")
@@ -116,10 +136,11 @@ class _Chat:
         if body.model not in ("", "default", self.name):
             raise _Refused(f"the model {body.model!r} does not exist; {self.name!r} does", 404, "model_not_found")
         choice = body.tool_choice or ("auto" if body.tools else "none")
-        tools = tool_format(self.engine.model, body.tools) if body.tools and choice != "none" else None
+        given = [tool.model_dump() for tool in body.tools]
+        tools = tool_format(self.engine.model, given) if given and choice != "none" else None
         if choice not in ("auto", "none") and tools is None:
             raise _Refused("tool_choice asks for a call, but there are no tools")
-        prompt = tokenizer.chat([_plain(message) for message in body.messages], body.tools if tools else None)
+        prompt = tokenizer.chat([_plain(message) for message in body.messages], given if tools else None)
         limit = body.max_completion_tokens or body.max_tokens or self.engine.length
         stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
         seed = body.seed if body.seed is not None else uuid.uuid4().int & 0x7FFFFFFF
@@ -168,6 +189,8 @@ class _Chat:
                 work.cancel()
                 return _error("the client went away", 499)
             results = work.result()
+        except ValueError as error:  # a schema that nothing satisfies
+            return _error(str(error), 400)
         except Exception as error:
             return _error(str(error), 500)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -38,10 +39,12 @@ class Request:
             raise ValueError(f"top_p is {self.top_p}; it must lie in (0, 1]")
         if not 0 <= self.min_p <= 1:
             raise ValueError(f"min_p is {self.min_p}; it must lie in [0, 1]")
-        if self.top_k < 0:
-            raise ValueError(f"top_k is {self.top_k}; it must be 0 (off) or more")
+        if not 0 <= self.top_k < 1 << 31:
+            raise ValueError(f"top_k is {self.top_k}; it must be 0 (off) or more, below 2^31")
         if not 0 <= self.logprobs <= 20:
             raise ValueError(f"logprobs is {self.logprobs}; it must lie between 0 and 20")
+        if "" in self.stop:
+            raise ValueError("a stop string is empty")
 
 
 @dataclass(slots=True)
@@ -137,7 +140,7 @@ class Stream:
         loop, event = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
                 loop.call_soon_threadsafe(event.set)
 
         with self._changed:

@@ -143,8 +143,9 @@ def find(path_or_hub_id: str | Path, download: Callable[[str], str] | None = Non
     try:
         return Path((download or _download)(name))
     except Exception as error:
+        reason = "".join(str(error).splitlines()[:1]) or "no reason given"
         raise FileNotFoundError(
-            f"the checkpoint {name} could not be downloaded ({type(error).__name__}: {str(error).splitlines()[0]}). "
+            f"the checkpoint {name} could not be downloaded ({type(error).__name__}: {reason}). "
             "Without a network, give the path of a local folder with config.json, tokenizer.json and *.safetensors"
         ) from error
 

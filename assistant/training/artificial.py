@@ -71,7 +71,7 @@ def _parameter(rng: Random, words: Callable[[int, int], str]) -> Parameter:
 def _read_template(tools: dict[str, ToolSpec], rng: Random, vocabulary: list[str]) -> Template:
     if rng.random() < 0.06:  # words of no tool
         known = {w for s in tools.values() for w in f"{s.name} {s.description}".split()}
-        return Template(" ".join({w for w in rng.sample(vocabulary, 3) if w not in known}) or "nothing", ())
+        return Template(" ".join(w for w in rng.sample(vocabulary, 3) if w not in known) or "nothing", ())
     asked = rng.sample(list(tools.values()), min(len(tools), rng.choice([1, 1, 1, 1, 2])))
     parts = [_asked(spec, rng, vocabulary) for spec in asked]
     say = rng.choice([" and ", ", then ", " and also ", ". "]).join(said for said, _ in parts)

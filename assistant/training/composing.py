@@ -19,8 +19,12 @@ Steps = list[tuple[str, dict[str, Any]]]
 COUNTED = {
     "newest": ["my {n} most recent", "the last {n}", "my latest {n}", "the {n} newest", "my last {n}", "{n} newest",
                "the most recent {n}", "my {n} latest", "the newest {n}", "the past {n}", "{n} recent", "latest {n}"],
-    "oldest": ["my {n} oldest", "the oldest {n}", "the {n} earliest", "my first {n}", "the very first {n}"],
-    "random": ["{n} random", "any {n}", "{n} arbitrary", "a random {n}", "some random {n}"],
+    "oldest": ["my {n} oldest", "the oldest {n}", "the {n} earliest", "my first {n}", "the very first {n}",
+               "{n} oldest", "the {n} oldest", "my earliest {n}", "the earliest {n}", "the first {n}", "oldest {n}",
+               "my very first {n}"],
+    "random": ["{n} random", "any {n}", "{n} arbitrary", "a random {n}", "some random {n}", "random {n}",
+               "{n} randomly chosen", "{n} randomly picked", "any old {n}", "whichever {n}", "{n} shuffled",
+               "an arbitrary {n}"],
 }  # fmt: skip
 ONE = ["my last", "the latest", "my newest", "the most recent", "my most recent", "the newest"]
 NOUNS = ["photos", "pictures", "pics", "shots", "snaps", "images", "photographs"]
@@ -47,11 +51,14 @@ EFFECTS = {
     "grayscale": ["black and white", "grayscale", "monochrome", "greyscale"], "sepia": ["sepia", "sepia toned"],
     "brighten": ["brightened", "brighter"], "sharpen": ["sharpened", "sharper"], "blur": ["blurred", "blurry"],
     "square": ["square", "cropped square"], "flip": ["mirrored", "flipped"],
+    "rotate_left": ["rotated left", "turned to the left"], "rotate_right": ["rotated right", "turned to the right"],
 }  # fmt: skip
-SIZES = {"small": ["small", "little", "tiny"], "large": ["large", "big", "huge"]}
+SIZES = {"small": ["small", "little", "tiny"], "medium": ["medium", "medium sized", "mid-size"]}
+SIZES |= {"large": ["large", "big", "huge"]}
 SEND = ["{c} send {it} to {a}", "{c} share {it} with {a}", "{c} pass {it} on to {a}", "{c} get {it} to {a}",
         "{s} for {a}", "{c} let {a} have {it}", "{c} forward {it} to {a}", "{c} show {it} to {a}",
         "{s} to {a}"]  # fmt: skip
+SEND_BOTH = [option for option in SEND if "{it}" in option]  # others would send only the second
 BEFORE = ["send {a} {m}", "{a} should get {m}", "share {m} with {a}", "for {a}, {m}", "{a} wants {m}", "get {a} {m}"]
 VIA = {
     "email": ["by email", "by mail", "via email", "in an email"], "sms": ["by text", "via sms", "as a text"],
@@ -70,7 +77,9 @@ SAYING = [
 TELL = ["tell {a} {m}", "let {a} know {m}", "message {a} {m}", "write to {a} that {m}", "say to {a} {m}", "{a}: {m}",
         "send {a} a message saying {m}", "tell {a} that {m}", "drop {a} a line, {m}", "{m}, tell {a}"]  # fmt: skip
 KEEP = ["{c} put them in the album {x}", "{c} add them to album {x}", "{c} save them to my {x} album",
-        "{c} file them under {x}", "{c} move them into the {x} album"]  # fmt: skip
+        "{c} file them under {x}", "{c} move them into the {x} album", "{c} put them into {x}",
+        "{c} add them to the {x} album", "{c} add them to {x}", "{c} store them in album {x}",
+        "{c} drop them in the album {x}", "{c} sort them into {x}", "{c} collect them in my album {x}"]  # fmt: skip
 
 
 CORRECTED = {"int", "name", "place", "album", "person"}
@@ -176,9 +185,12 @@ class Composer:
         """The request with who gets it, before or after."""
         said, to = self.listed("name")
         args: dict[str, Any] = {"to": to, "attachments": files}
-        it = "both" if len(files) > 1 else self.pick(["it", "that", "it"])
+        it = self.pick(["both", "both", "both of them", "them both"] if len(files) > 1 else ["it", "that", "it"])
         joined = f"{say} {self.pick(['and', 'then', 'and then', ','])}"
-        say = self.pick(SEND, s=say, c=joined, it=it, a=said) if self.chance(0.75) else self.pick(BEFORE, a=said, m=say)
+        if len(files) > 1 or self.chance(0.75):
+            say = self.pick(SEND if len(files) == 1 else SEND_BOTH, s=say, c=joined, it=it, a=said)
+        else:
+            say = self.pick(BEFORE, a=said, m=say)
         if self.chance(0.25):
             args["via"] = self.rng.choice(sorted(VIA))
             say += " " + self.pick(VIA[args["via"]])

@@ -36,6 +36,11 @@ COMPOSED = 4000  # composed errands beside the authored ones over the built-in t
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
 OVERLAPPING |= {"voice-memos", "travel-diary", "mood-diary", "kitchen-timers", "gift-list", "packing-list"}
+# Words of sentences in any domain that a built-in tool serves, which are no evidence of refusal beside it, either.
+SERVED = re.compile(
+    r"\b(remind|note (that|down|for)|photo|picture|gif\b"
+    r"|(tell|let|ask|text|message|mail|email) (\{|him|her|them|the |my ))", re.IGNORECASE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,14 @@ class Curriculum:
         self.builtin = _training_part(composed_too.spelled())
         self.domains = [_with_described(_training_part(d.spelled()), seed) for d in training_domains()]
         self.extra = extra or []
+        self._away = [(d, pool) for d in self.domains if (pool := _unserved(d))]
         self.random_words = sorted({w.lower() for k in KINDS for v in words(k) for w in re.findall(r"[^\W\d_]+", v)})
         known = Counter(w for d in self.domains for w in signature_words(d))
         self.common_words = {w for w, domains in known.items() if domains > 8} | set(NUMBERS) | set(TENS.values())
 
-    def packs(self, step: int, invented: int) -> list[tuple[Shape, list[Pack]]]:
-        """The packs of a training step by shape: one of built-in tools, one of many other tools and `invented` of few.
+    def packs(self, step: int, invented: int, whole: int = 1) -> list[tuple[Shape, list[Pack]]]:
+        """The packs of a training step by shape: `whole` of the built-in tools and as many of many other tools, and
+        `invented` of few.
 
         Many domains a step matter more than many sentences of each: looking tools up is learned across domains.
         """
@@ -90,8 +97,8 @@ class Curriculum:
             return [self._reading(step - STAGES[0].until, rng)]
         few = [self._invented(stage, rng, SMALL) for _ in range(invented)]
         return [
-            (BUILTIN, [self._builtin(stage, rng)]),
-            (INVENTED, [self._invented(stage, rng, INVENTED)]),
+            (BUILTIN, [self._builtin(stage, rng) for _ in range(whole)]),
+            (INVENTED, [self._invented(stage, rng, INVENTED) for _ in range(whole)]),
             (SMALL, few),
         ]
 
@@ -142,7 +149,7 @@ class Curriculum:
                 if self.extra and rng.random() < 0.6:
                     sources = [rng.choice(self.extra), *sources[:1]]
                 tools = {n: s for d in sources for n, s in d.tools.items()}
-                if rng.random() < 0.2:
+                if rng.random() < 0.2 and not any(d.name in OVERLAPPING for d in sources):
                     tools |= dict(rng.sample(sorted(self.builtin.tools.items()), 2))
                 most = MOST_INVENTED if shape == INVENTED else rng.randint(2, FEW_INVENTED)
                 tools = dict(rng.sample(sorted(tools.items()), min(most, len(tools))))
@@ -173,20 +180,23 @@ class Curriculum:
         self, sources: list[Domain], tools: dict[str, ToolSpec], stage: Stage, rng: Random
     ) -> Iterator[Example]:
         """Endless examples that the tools serve, and some that they do not."""
-        served = [[t for t in d.templates if _uses(t) <= tools.keys()] for d in sources]
+        served = [[t for t in d.templates if t.plan and _uses(t) <= tools.keys()] for d in sources]
         served = [templates for templates in served if templates]
         if not served:  # what is left of the tools does nothing by itself
             return
         short = [[t for t in s if len(t.plan) == 1 and not t.before] or s for s in served]
-        away = [d for d in self.domains if not (d.tools.keys() & tools.keys()) and d.name not in OVERLAPPING]
+        away = [pool for d, pool in self._away if not (d.tools.keys() & tools.keys())]
+        refused = [t for d in sources for t in d.templates if not (t.plan or t.before)]
         near = [
             t for d in sources for t in d.templates if len(t.plan) == 1 and not (t.before or _uses(t) & tools.keys())
         ]
         artificial = sources[0].name in (COPYING, READING)
         while True:
             if not artificial and rng.random() < 0.06 * (1 - stage.single):
-                sentence = self._refusal(rng.choice(away).templates, rng)
-            elif near and rng.random() < 0.08:
+                sentence = self._refusal(rng.choice(away), rng)
+            elif refused and rng.random() < 0.07:
+                sentence = self._refusal(refused, rng)
+            elif near and rng.random() < 0.06:
                 sentence = self._refusal(near, rng)
             else:
                 i = rng.randrange(len(served)) if rng.random() < 0.3 else 0
@@ -207,8 +217,15 @@ class Curriculum:
         return sentence
 
     def _refusal(self, templates: Sequence[Template], rng: Random) -> Sentence:
-        sentence = fill(rng.choice([t for t in templates if not t.before]), rng)
+        sentence = fill(rng.choice(templates), rng)
         return replace(sentence, plan=[], ask=None, category="refuse")
+
+
+def _unserved(domain: Domain) -> list[Template]:
+    """What no other domain's tools and none of the built-in ones can do."""
+    if domain.name in OVERLAPPING:
+        return []
+    return [t for t in domain.templates if not (t.before or SERVED.search(t.say))]
 
 
 def _uses(template: Template) -> set[str]:

@@ -18,6 +18,7 @@ from .errands import Choice, Template
 
 KINDS_OF = {"int": "int", "float": "int", "Spoken": "spoken"}  # the slots that fill what is said of a type
 SMALL_WORDS = {"a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "and", "or", "is", "are"}
+NEGATED = re.compile(r"\b(not|no|never|without|nothing|nobody|none|instead|false|or|unless)\b", re.IGNORECASE)
 SMALL_WORDS |= {"be", "it", "its", "that", "which", "this", "one", "as", "if", "not"}
 
 
@@ -42,7 +43,8 @@ def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random, category: 
             said.insert(0, f"{first.say} and")
             args[p.name] = "$1" if p.required or not p.type.item else ["$1"]
             continue
-        cue, value = _argument(tool, p, rng)
+        alone = sum(_kind(other) == _kind(p) for other in tool.parameters) == 1
+        cue, value = _argument(tool, p, rng, alone)
         if cue is not None:
             said.append(cue)
             args[p.name] = [value] if p.type.item else value
@@ -52,18 +54,27 @@ def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random, category: 
     return Template(" ".join(said), (*plan, (tool.name, ordered)), category=category)
 
 
-def _argument(tool: ToolSpec, p: Parameter, rng: Random) -> tuple[str | None, Any]:
-    """(how an argument is said, its value); None where its type cannot be said."""
+def _kind(p: Parameter) -> str:
+    """What its values look like."""
     element = p.type.item or p.type
-    cue = rng.choice(["", spell(p.name) + " ", _some_words(p.description, rng, 2) + " "]).lstrip()
+    return KINDS_OF.get(element.name, str(element))
+
+
+def _argument(tool: ToolSpec, p: Parameter, rng: Random, alone: bool) -> tuple[str | None, Any]:
+    """(how an argument is said, its value); None where its type cannot be said. alone: no other argument of the tool
+    looks the same, so that its value may stand without a word that says which it is."""
+    element = p.type.item or p.type
+    cue = rng.choice([*([""] if alone else []), spell(p.name) + " ", _some_words(p.description, rng, 2) + " "]).lstrip()
+    cue = cue if cue or alone else spell(p.name) + " "
     if element.choices:
         choice = Choice(rng.choice(element.choices))
-        return rng.choice(["", cue]) + spell(choice), choice
+        return cue + spell(choice), choice
     if element.name in KINDS_OF:
         slot = re.sub(r"\W", "_", f"{tool.name}_{p.name}")
         return f"{cue}{{{slot}:{KINDS_OF[element.name]}}}", f"{{{slot}}}"
     if element.name == "bool":
-        return _some_words(p.description, rng, 2) or spell(p.name), True
+        unclear = not p.description or NEGATED.search(p.description)  # part of it could mean the opposite
+        return spell(p.name) if unclear or rng.random() < 0.3 else _some_words(p.description, rng, 3), True
     return None, None
 
 

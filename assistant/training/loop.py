@@ -50,6 +50,7 @@ class RunSettings:
     mlp: int = 704
     first: int = 0  # where in the curriculum the run begins
     invented: int = 6  # packs of few invented tools a step (see `Curriculum.packs`)
+    whole: int = 1  # packs of built-in and of many invented tools a step; on several devices a multiple of their number
     muon: float = 0.02
     adam: float = 3e-3
     warmup: int = 20
@@ -133,7 +134,7 @@ class Trainer:
         return float(loss), tokens
 
     def _packs(self, step: int) -> list[tuple[Shape, list[Pack]]]:
-        return self.curriculum.packs(self.settings.first + step, self.settings.invented)
+        return self.curriculum.packs(self.settings.first + step, self.settings.invented, self.settings.whole)
 
     def _place(self, data: network.Batch) -> network.Batch:
         return {
@@ -250,6 +251,7 @@ def main(
     ] = None,
     steps: int = RunSettings.steps,
     invented: int = RunSettings.invented,
+    whole: int = RunSettings.whole,
     hidden: int = RunSettings.hidden,
     layers: int = RunSettings.layers,
     mlp: int = RunSettings.mlp,
@@ -262,7 +264,7 @@ def main(
 ) -> None:
     """Train the planner, or continue its training."""
     settings = RunSettings(steps=steps, hidden=hidden, layers=layers, mlp=mlp, seed=seed, invented=invented,
-                           bfloat16=bfloat16)  # fmt: skip
+                           whole=whole, bfloat16=bfloat16)  # fmt: skip
     train(run, settings, start=start, first=first, data=data, tensor=tensor, minutes=minutes,
           evaluate_every=evaluate_every)  # fmt: skip
 

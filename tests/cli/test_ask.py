@@ -80,7 +80,7 @@ def test_recording_is_understood_and_answered_as_the_demo_does(service):
         client, shown, asked = Service(service.url, TOKEN), io.StringIO(), []
         try:
             command = await client.command(audio=RECORDING.read_bytes(), plan_only=True)
-            heard, _ = await follow(client, command["id"], Console(file=shown), quiet=False)
+            heard, *_ = await follow(client, command["id"], Console(file=shown), quiet=False)
             service.planner.says(heard["transcript"]["text"], *TO_ALICE)
             command = await client.command(audio=RECORDING.read_bytes())
 
@@ -88,7 +88,7 @@ def test_recording_is_understood_and_answered_as_the_demo_does(service):
                 asked.append(question)
                 return {"confirm": True}
 
-            done, unanswered = await follow(client, command["id"], Console(file=shown), quiet=False, answer=yes)
+            done, unanswered, _ = await follow(client, command["id"], Console(file=shown), quiet=False, answer=yes)
         finally:
             await client.aclose()
         return heard["transcript"]["text"].lower(), done, unanswered, asked, shown.getvalue()
@@ -131,3 +131,28 @@ def test_a_service_that_listens_everywhere_is_found_on_this_machine(tmp_path, ho
     """As in the container; the service would not answer to the Host 0.0.0.0."""
     (tmp_path / "token").write_text("t" * 40)
     assert service_at(load_settings(home=tmp_path, host=host)).url == url
+
+
+class Scripted:
+    """An assistant whose message may or may not have left when the line broke."""
+
+    async def command(self, **_):
+        return {"id": "c"}
+
+    async def get(self, id):
+        return {"id": id, "status": "failed", "reply": "I cannot tell whether it was sent.", "question": None}
+
+    async def events(self, id):
+        yield "effect", {"id": "e", "step": 1, "name": "send", "state": "sending", "detail": ""}
+        yield "effect", {"id": "e", "step": 1, "name": "send", "state": "unknown", "detail": "the line broke"}
+
+    async def aclose(self):
+        pass
+
+
+def test_an_unknown_outcome_has_its_own_exit_code(here, cli, monkeypatch):
+    async def connect(settings, url):
+        return Scripted()
+
+    monkeypatch.setattr("assistant.cli.ask.connect", connect)
+    assert cli("ask", "send a gif to Alice", "--approve").code == exits.UNKNOWN

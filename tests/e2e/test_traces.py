@@ -76,10 +76,15 @@ def traced(library: Path, collector: Collector) -> Iterator[Service]:
 def test_a_spoken_errand_has_a_span_per_stage(traced: Service, collector: Collector) -> None:
     command = traced.speak(DEMO_COMMAND.read_bytes(), "command.flac", approve=True)
     assert command["status"] == "done", command
+    token = traced.client.headers["Authorization"].removeprefix("Bearer ")
+    assert traced.client.get("/", params={"token": token}).status_code == 303
     assert traced.stop() == 0  # what is not yet sent leaves now
     end = time.monotonic() + 10
     while not any(s.name == "POST /command" for s in collector.spans) and time.monotonic() < end:
         time.sleep(0.1)
+    assert any(s.name == "GET /" for s in collector.spans)
+    for span in collector.spans:
+        assert not any(token in a.value.string_value for a in span.attributes), span.name
     [root] = [s for s in collector.spans if s.name == "POST /command"]
     mine = [s for s in collector.spans if s.trace_id == root.trace_id]
     names = sorted(s.name for s in mine)

@@ -5,11 +5,12 @@ import shutil
 import threading
 import time
 
+import httpx
 import openai as client_library
 import pytest
 import uvicorn
 
-from assistant.llm import Engine, load, openai
+from assistant.llm import Engine, Request, load, openai
 
 TOOLS = [
     {
@@ -215,3 +216,32 @@ def test_bare_json_calls_for_templates_without_marks(chatty, tmp_path, engine):
     (call,) = answer.choices[0].message.tool_calls
     assert call.function.name in ("photos", "mail") and "count" in json.loads(call.function.arguments)
     assert not any(c.choices[0].delta.content for c in chunks)
+
+
+@pytest.mark.parametrize("body", [
+    {"messages": [{"role": "user", "content": ["x"]}]},
+    {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+    {"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]},
+    {"messages": ASK, "tools": TOOLS, "tool_choice": {"type": "function"}},
+    {"messages": ASK, "tools": [{"type": "function", "function": {}}]},
+    {"messages": ASK, "response_format": {"type": "json_schema", "json_schema": "x"}},
+    {"messages": ASK, "top_k": 3_000_000_000},
+    {"messages": ASK, "stop": [""]},
+    {"messages": "x"},
+])  # fmt: skip
+def test_a_body_of_the_wrong_form_is_the_callers_fault(client, engine, body):
+    answer = httpx.post(f"{str(client.base_url).rstrip('/')}/chat/completions", json={"max_tokens": 2, **body})
+    assert answer.status_code == 400 and answer.json()["error"]["message"], answer.text
+    assert engine.alive and engine.generate(Request([1], max_tokens=1)).ids
+
+
+def test_nesting_beyond_reason_is_the_callers_fault(client):
+    answer = httpx.post(f"{str(client.base_url).rstrip('/')}/chat/completions", content="[" * 200_000)
+    assert answer.status_code == 400
+
+
+def test_a_tool_may_lack_parameters(client, engine):
+    bare = [{"type": "function", "function": {"name": "ping"}}]
+    answer = ask(client, engine, tools=bare, tool_choice="required", parallel_tool_calls=False)
+    [call] = answer.choices[0].message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("ping", {})

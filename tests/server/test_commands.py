@@ -71,6 +71,22 @@ async def test_approved_beforehand(world: World) -> None:
     assert command["status"] == "done" and len(world.mails()) == before + 1
 
 
+async def test_an_answer_meets_only_the_question_that_it_was_given_to(world: World) -> None:
+    """A repeated yes must not let a second message leave that nobody has seen."""
+    sends = [("messages.send", {"to": ["Alice"], "text": text}) for text in ("first thing", "second thing")]
+    world.planner.says("tell Alice both things", *sends)
+    before = len(world.mails())
+    command = await world.command("tell Alice both things")
+    asked = command["question"]["text"]
+    yes = {"confirm": True, "question": asked}
+    now = (await world.client.post(f"/command/{command['id']}/answer", json=yes)).json()
+    assert now["status"] == "needs_confirmation" and now["question"]["text"] != asked
+    again = await world.client.post(f"/command/{command['id']}/answer", json=yes)
+    assert again.status_code == 409 and now["question"]["text"] in again.json()["detail"]
+    assert len(world.mails()) == before + 1
+    await world.client.post(f"/command/{command['id']}/cancel")
+
+
 async def test_refused_says_what_it_can_do(world: World) -> None:
     command = await world.command("fly me to the moon")
     assert command["status"] == "refused" and command["plan"]["steps"] == [] and command["question"] is None

@@ -89,6 +89,14 @@ async def test_page_and_cookie(world: World) -> None:
                         {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://localhost:9999"}):  # fmt: skip
             answer = await browser.post("/command", json={"text": "hi"}, headers=headers)
             assert answer.status_code == 403, headers
+        for nonsense in ("http://[", "http://]:80", "//"):
+            answer = await browser.post("/command", json={"text": "hi"}, headers={"Origin": nonsense})
+            assert answer.status_code in (400, 403), nonsense
+        ours = cookie.split(";")[0]
+        for theirs in ('x={"a": 1}', "user=a b", "a[b]=1", "=1"):  # of other applications on other ports
+            alone = httpx.AsyncClient(transport=transport, base_url="http://localhost:8080")
+            answer = await alone.get("/health", headers={"Cookie": f"{theirs}; {ours}"})
+            assert answer.status_code == 200, theirs
         fine = {"Origin": "http://localhost:8080", "Sec-Fetch-Site": "same-origin"}
         assert (await browser.post("/command", json={"text": "hi"}, headers=fine)).status_code == 200
         elsewhere = await browser.get("http://localhost:9090/health")  # another port is another cookie

@@ -25,7 +25,6 @@ function show(command) {
   const known = errands.get(command.id);
   if (known) {
     known.update(command);
-    known.follow();
     return known;
   }
   const errand = new Errand(command, settled);
@@ -40,7 +39,7 @@ function settled(errand, command) {
   for (const [id, other] of errands) {
     if (other === errand && id !== command.id) {
       errands.delete(id);
-      errand.stop?.();
+      errand.leave();
       errand.element.remove();
       show(command);
     }
@@ -73,7 +72,7 @@ $("dock").addEventListener("submit", (e) => {
 
 $("fresh").addEventListener("click", () => {
   session = fresh();
-  errands.forEach((e) => e.stop?.());
+  errands.forEach((e) => e.leave());
   errands.clear();
   thread.replaceChildren();
   $("welcome").hidden = false;

@@ -19,12 +19,22 @@ export class Errand {
     this.foot = el("footer", { class: "foot" });
     this.element = el("li", { class: "errand" }, this.said, this.heard, this.plan.element, this.question, this.reply, this.foot);
     this.update(command);
-    this.follow();
   }
 
-  follow() {
+  // Hears of a running errand by its events. One that waits for an answer, perhaps for days, is looked at now and then:
+  // a browser opens few connections to one service.
+  #follow(asks) {
+    if (this.over || asks) this.leave();
+    else this.stop ??= follow(this.id, (type, data) => this.#event(type, data));
+    clearInterval(this.poll);
+    if (asks && !this.over) this.poll = setInterval(() => this.sync().catch(() => {}), 2000);
+  }
+
+  // Hears no more of it.
+  leave() {
+    clearInterval(this.poll);
     this.stop?.();
-    this.stop = follow(this.id, (type, data) => this.#event(type, data));
+    this.stop = null;
   }
 
   get over() {
@@ -42,7 +52,7 @@ export class Errand {
     this.#ask(command.question);
     this.#answer(command);
     this.#previews(command);
-    if (this.over) this.stop?.();
+    this.#follow(Boolean(command.question));
     this.changed(this, command);
   }
 
@@ -53,7 +63,7 @@ export class Errand {
   fail(message) {
     this.status = this.element.dataset.status = "failed";
     this.reply.textContent = message;
-    this.stop?.();
+    this.leave();
   }
 
   #event(type, data) {
@@ -97,8 +107,8 @@ export class Errand {
     const buttons = this.question.querySelectorAll("button, input");
     buttons.forEach((b) => { b.disabled = true; });
     try {
-      this.update(await (answer === null ? api.cancel(this.id) : api.answer(this.id, answer)));
-      if (!this.over) this.follow();
+      const question = this.question.querySelector("h3")?.textContent;
+      this.update(await (answer === null ? api.cancel(this.id) : api.answer(this.id, { ...answer, question })));
     } catch (error) {
       this.problem.textContent = error.message;
       buttons.forEach((b) => { b.disabled = false; });
