@@ -30,7 +30,7 @@ from .command import ASKING, ENDED, SUBMITTED, Busy, Command, CommandError, Comm
 from .config import Settings
 from .execution.artifacts import StoredArtifact
 from .execution.bell import Bell
-from .execution.errand import FINISHED, AnswerError, ErrandState, Event
+from .execution.errand import FINISHED, AnswerError, ErrandState, Event, NotAsked
 from .execution.executor import Executor
 from .execution.home import identity
 from .execution.sandbox import Sandbox, SandboxOptions
@@ -267,7 +267,7 @@ class Assistant:
         elif row["status"] in ASKING:
             await self._understanding.answer(row, confirm=confirm, choice=choice, text=text, asked=asked)
         else:
-            raise AnswerError("nothing is asked about this command")
+            raise NotAsked("nothing is asked about this command")
         return await self.rest(row["id"], wait)
 
     async def cancel(self, id: str) -> Command:

@@ -16,7 +16,7 @@ from . import metrics
 from .command import ASKING, SUBMITTED, CommandError, command, planned_json, planned_of
 from .execution.answers import NO, YES, same, understand
 from .execution.contacts import simple
-from .execution.errand import FINISHED, AnswerError, ErrandRequest
+from .execution.errand import FINISHED, AnswerError, ErrandRequest, NotAsked
 from .execution.words import join
 from .planning.planned import Earlier, Planned, PlanningError, Question
 from .plugin.plan import PlanError, check
@@ -103,7 +103,7 @@ class Understanding:
             if not given["confirm"]:
                 told = (("reply", {"text": "Cancelled."}), ("status", {"status": "cancelled"}))
                 if not await self._a._update(row["id"], *told, expect=ASKING, status="cancelled", reply="Cancelled."):
-                    raise AnswerError("the question was answered already")
+                    raise NotAsked("the question was answered already")
                 return
             planned = replace(planned, question=None)
         else:
@@ -114,7 +114,7 @@ class Understanding:
             planned = self._own(completed, (*planned.said, given["text"]), planned.previous)
             answers = (*answers, given["text"])
         if not await self._a._update(row["id"], expect=ASKING, status="running"):
-            raise AnswerError("the question was answered already")
+            raise NotAsked("the question was answered already")
         if await self._settle(row["id"], planned, row["plan_only"], answers):
             self._a._begin(await self._a._db(self._a.commands.get, row["id"]))
 

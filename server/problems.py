@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from assistant.command import Busy, CommandError
-from assistant.execution.errand import AnswerError, UnknownErrand
+from assistant.execution.errand import AnswerError, NotAsked, UnknownErrand
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -72,8 +72,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(AnswerError)
     async def _answer(request: Request, error: AnswerError) -> JSONResponse:
-        return problem(409 if "nothing is asked" in str(error) or "already" in str(error) else 422, str(error),
-                       "The answer does not fit")  # fmt: skip
+        return problem(409 if isinstance(error, NotAsked) else 422, str(error), "The answer does not fit")
 
     @app.exception_handler(UnknownErrand)
     async def _unknown(request: Request, error: UnknownErrand) -> JSONResponse:

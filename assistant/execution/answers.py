@@ -9,7 +9,7 @@ from typing import Any
 from assistant.plugin.signature import Type
 
 from .contacts import simple
-from .errand import AnswerError
+from .errand import AnswerError, NotAsked
 
 YES = {"yes", "yeah", "yep", "ok", "okay", "sure", "do it", "send it", "go ahead", "please do", "correct", "right", "y"}
 NO = {"no", "nope", "don't", "do not", "stop", "cancel", "never mind", "n", "not now"}
@@ -44,9 +44,9 @@ def understand(kind: str, choices: Sequence[str], *, confirm: bool | None, choic
 
 
 def same(asked: str | None, open_: str) -> None:
-    """Raises AnswerError when an answer was meant for another question than the one that is open."""
+    """Raises NotAsked when an answer was meant for another question than the one that is open."""
     if asked is not None and asked != open_:
-        raise AnswerError(f"another question is open by now: {open_}")
+        raise NotAsked(f"another question is open by now: {open_}")
 
 
 def _choice(words: str, choices: Sequence[str]) -> int | None:

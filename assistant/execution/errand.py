@@ -27,6 +27,10 @@ class AnswerError(ValueError):
     """Nothing is asked, or the answer does not fit the question; the message says which."""
 
 
+class NotAsked(AnswerError):
+    """The question that was answered is not open, or not any more."""
+
+
 class ExecutorError(RuntimeError):
     """The executor cannot be used as asked; the message says why and what to do."""
 

@@ -33,7 +33,7 @@ from .bell import Bell
 from .channels.routes import Routes
 from .contacts import AddressBook
 from .effects import Dispatcher
-from .errand import FINISHED, AnswerError, ErrandRequest, ErrandState, Event, ExecutorError, UnknownErrand
+from .errand import FINISHED, ErrandRequest, ErrandState, Event, ExecutorError, NotAsked, UnknownErrand
 from .home import identity, local_zone, lock
 from .journal import Journal
 from .plugins import Grants
@@ -216,12 +216,12 @@ class Executor:
         await self.state(id)
         open_ = (await self._db(self.store.full, id))["questions"]
         if not open_ or (await self.state(id)).status in FINISHED:
-            raise AnswerError("nothing is asked about this errand")
+            raise NotAsked("nothing is asked about this errand")
         question = open_[0]
         answers.same(asked, question["text"])
         given = answers.understand(question["kind"], question["choices"], confirm=confirm, choice=choice, text=text)
         if not await self._tell(id, self.store.answer, question["id"], id, given):
-            raise AnswerError("the question was answered already")
+            raise NotAsked("the question was answered already")
         return await self.state(id)
 
     async def cancel(self, id: str) -> ErrandState:

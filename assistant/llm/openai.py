@@ -27,7 +27,7 @@ from .engine import Engine
 from .grammar import BadGrammar, Constraint
 from .request import Result, Stream
 from .tokenizer import TextStream
-from .toolcalls import Call, ToolFormat, tool_format
+from .toolcalls import NO_PARAMETERS, Call, ToolFormat, tool_format
 
 
 class _Options(BaseModel):
@@ -38,7 +38,7 @@ class _Function(BaseModel):
     model_config = ConfigDict(extra="allow")
     name: str = Field(min_length=1)
     description: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = NO_PARAMETERS
 
     @field_validator("parameters")
     @classmethod

@@ -26,6 +26,9 @@ class Call:
     arguments: Any
 
 
+NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
 def tool_format(model: Model, tools: list[dict[str, Any]]) -> ToolFormat:
     """The way of writing that the model's chat template uses; `ValueError` for tools that are not functions."""
     functions: dict[str, Any] = {}
@@ -33,7 +36,7 @@ def tool_format(model: Model, tools: list[dict[str, Any]]) -> ToolFormat:
         function = tool.get("function")
         if tool.get("type") != "function" or not isinstance(function, dict) or not function.get("name"):
             raise ValueError("every tool must be of type 'function' and have a name")
-        functions[function["name"]] = function.get("parameters") or {"type": "object", "properties": {}}
+        functions[function["name"]] = function.get("parameters") or NO_PARAMETERS
     assert model.tokenizer is not None
     template = model.tokenizer.template
     if "<start_function_call>" in template:

@@ -74,9 +74,10 @@ async def test_approved_beforehand(world: World) -> None:
 async def test_an_answer_meets_only_the_question_that_it_was_given_to(world: World) -> None:
     """A repeated yes must not let a second message leave that nobody has seen."""
     sends = [("messages.send", {"to": ["Alice"], "text": text}) for text in ("first thing", "second thing")]
-    world.planner.says("tell Alice both things", *sends)
+    say = "tell Alice first thing and tell Alice second thing"
+    world.planner.says(say, *sends)
     before = len(world.mails())
-    command = await world.command("tell Alice both things")
+    command = await world.command(say)
     asked = command["question"]["text"]
     yes = {"confirm": True, "question": asked}
     now = (await world.client.post(f"/command/{command['id']}/answer", json=yes)).json()
