@@ -27,7 +27,7 @@ from .plantext import MISSING, STEP
 from .text import Folded
 
 MAX_ELEMENTS = 8  # of a list
-NUMBERS = {"int": r"-?(0|[1-9][0-9]{0,3})", "float": r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{1,3})?"}
+NUMBERS = {"int": r"-?(0|[1-9][0-9]{0,8})", "float": r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,3})?"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PlanGrammar:
         for p in spec.parameters:
             if p.required and not p.type.is_value and not references(p.type, results, previous):
                 makers = [t.spec for t in self.tools.values() if p.type.takes(t.spec.returns) and t.spec != spec]
-                if all(any(q.required for q in maker.parameters) for maker in makers):
+                if makers and all(any(q.required for q in maker.parameters) for maker in makers):
                     return False
         return writable(spec)
 

@@ -127,8 +127,10 @@ class Planner:
         """The checked plan of what the engine generated. Raises PlanningError."""
         if result.finish_reason == "length":
             raise PlanningError("the plan for this became too long; ask for less at once")
-        forced = sum(token.forced for token in result.tokens)
-        usage = Usage(0.0, result.forwards, len(result.tokens), forced, result.prompt_tokens, result.reused_tokens)
+        generated, forced = len(result.tokens), sum(token.forced for token in result.tokens)
+        if isinstance(result, search.Searched):
+            generated, forced = result.generated, result.forced
+        usage = Usage(0.0, result.forwards, generated, forced, result.prompt_tokens, result.reused_tokens)
         return self._read(result, draft.grammar, replace(draft.planned, usage=usage), draft.folded)
 
     def _read(self, result: Result, grammar: PlanGrammar, planned: Planned, folded: Sequence[Folded]) -> Planned:
@@ -239,7 +241,7 @@ class Planner:
     # -- the prompt ------------------------------------------------------------------------------------------------
 
     def _fold(self, text: str) -> Folded:
-        return fold(text, self._normalise, self.tokenizer.special_tokens)
+        return fold(text, self._normalise, self.tokenizer.special_tokens, self.tokenizer.encode)
 
     def _embed(self, text: str) -> Any:
         return self.engine.embed(self.tokenizer.encode(" " + self._fold(text).text)[:EMBEDDED])

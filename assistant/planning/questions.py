@@ -13,31 +13,25 @@ from assistant.plugin.signature import Parameter, ToolSpec
 from .planned import Question
 from .spelling import spell
 
-POLITE_START = re.compile(
-    r"^(?:(?:um+|uh+|er+|erm|hmm+|well|so|oh|please|just|ok(?:ay)?|yes|yeah|sure)\b[\s,.!]*)+", re.IGNORECASE
-)
+HESITATION = r"um+|uh+|er|erm|hmm+|please"
+POLITE_START = re.compile(rf"^(?:(?:{HESITATION}|well|so|oh|just|ok(?:ay)?|yes|yeah|sure)\b[\s,.!]*)+", re.IGNORECASE)
 POLITE_END = re.compile(r"[\s,.!]*(?:\b(?:please|thanks|thank you|if you can)\b)?[\s,.!]*$", re.IGNORECASE)
+# Of words that are to be written or sent, only what cannot be meant is left off: "Well done!" and "thanks" can be.
+WORDS_START = re.compile(rf"^(?:(?:{HESITATION})\b[\s,.]*)+", re.IGNORECASE)
+WORDS_END = re.compile(r"(?:[\s,]+please)?[\s,.]*$", re.IGNORECASE)
 CARRIERS = {
     "to": r"(?:(?:send|mail|text|give)\s+(?:it|them|this|that)\s+)?to\s+",
-    "text": r"(?:(?:say|write|(?:tell|ask)\s+(?:him|her|them)|remind\s+me)(?:\s+(?:that|to))?\s+)",
     "name": r"(?:(?:it'?s|that'?s|look\s+up|find)\s+)",
     "album": r"(?:(?:in(?:to)?|to|call\s+it|it'?s|use)\s+(?:the\s+)?(?:album\s+)?)",
     "when": r"(?:(?:make\s+it|remind\s+me|do\s+it)\s+)",
 }
-NUMBERS: dict[str, float] = {
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-}
-NUMBERS |= {"eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "zero": 0}
-NUMBERS |= {"dozen": 12, "couple": 2, "half": 0.5}
+TO_SEND = r"(?:(?:say|write|(?:tell|ask)\s+(?:him|her|them))(?:\s+that)?\s+)"
+TO_REMEMBER = r"(?:(?:remind\s+me\s+(?:that|to)|write\s+down(?:\s+that)?)\s+)"
+NUMBERS = {w: n for n, w in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])}
+NUMBERS |= {"ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16}
+NUMBERS |= {"seventeen": 17, "eighteen": 18, "nineteen": 19}
+TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+AMOUNTS = {"half a dozen": 6, "a dozen": 12, "dozen": 12, "a couple": 2, "couple": 2}
 
 
 class Unanswered(ValueError):
@@ -83,9 +77,14 @@ def _plain(value: Any) -> str:
 def interpret(answer: str, spec: ToolSpec, p: Parameter) -> Any:
     """The value that an answer gives to an argument that is no reference. Words stay the user's own. Raises
     Unanswered."""
-    text = POLITE_END.sub("", POLITE_START.sub("", " ".join(answer.split())))
-    if p.name in CARRIERS:
-        text = re.sub(f"^{CARRIERS[p.name]}", "", text, flags=re.IGNORECASE) or text
+    text = " ".join(answer.split())
+    if p.name == "text":
+        start, end, carrier = WORDS_START, WORDS_END, TO_SEND if spec.effect == "send" else TO_REMEMBER
+    else:
+        start, end, carrier = POLITE_START, POLITE_END, CARRIERS.get(p.name, "")
+    text = end.sub("", start.sub("", text)) or text
+    if carrier:
+        text = re.sub(f"^{carrier}", "", text, flags=re.IGNORECASE) or text
     kind = p.type.item or p.type
     parts = re.split(r"\s*(?:,|&|\band\b)\s*", text) if p.type.item else [text]
     values = [_scalar(part, kind.name if not kind.choices else "enum", kind.choices) for part in parts if part.strip()]
@@ -102,10 +101,23 @@ def _scalar(text: str, kind: str, choices: tuple[str, ...]) -> Any:
         best = process.extractOne(low, spelled.keys(), scorer=fuzz.partial_ratio, score_cutoff=80)
         return spelled[best[0]] if best else None
     if kind in ("int", "float"):
-        number = re.search(r"-?\d+(?:[.,]\d+)?", low)
-        found = float(number[0].replace(",", ".")) if number else next(
-            (n for word, n in NUMBERS.items() if re.search(rf"\b{word}\b", low)), None)  # fmt: skip
+        found = _number(low)
         return None if found is None else int(found) if found == int(found) else found if kind == "float" else None
     if kind == "bool":
         return not re.search(r"\b(no|not|don'?t|off|false)\b", low)
     return text if re.search(r"\w", text) else None
+
+
+def _number(text: str) -> float | None:
+    """The first number in a text, in digits or in words up to a hundred, with its halves and dozens."""
+    half = 0.5 if re.search(r"\band a half\b", text) else 0.0
+    if digits := re.search(r"-?\d+(?:[.,]\d+)?", text):
+        return float(digits[0].replace(",", ".")) + half
+    for said, amount in AMOUNTS.items():
+        if re.search(rf"\b{said}\b", text):
+            return amount
+    ten, unit = "|".join(TENS), "|".join(sorted(NUMBERS, key=len, reverse=True))
+    if found := re.search(rf"\b(?:({ten})(?:[\s-]+({unit}))?|({unit}))(?:\s+point\s+({unit}))?\b", text):
+        whole = TENS.get(found[1], 0) + NUMBERS[found[2] or found[3] or "zero"]
+        return whole + (NUMBERS[found[4]] / 10 if found[4] else 0.0) + half
+    return 0.5 if re.search(r"\bhalf\b", text) else None

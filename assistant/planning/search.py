@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,10 +20,18 @@ MOST = 3  # other choices that are followed
 LIKELY = math.log(0.05)  # a choice less likely than this is not
 
 
-def best(engine: Engine, request: Request, result: Result, constraint: Callable[[], Constraint]) -> Result:
+@dataclass
+class Searched(Result):
+    """The likeliest result; `forwards`, `generated` and `forced` tokens are those of all that were made."""
+
+    generated: int = 0
+    forced: int = 0
+
+
+def best(engine: Engine, request: Request, result: Result, constraint: Callable[[], Constraint]) -> Searched:
     """The likeliest of `result`, which the engine made of `request` with `logprobs`, and the plans beside it.
 
-    `constraint()` makes the request's constraint anew. The forwards of all of them are counted.
+    `constraint()` makes the request's constraint anew.
     """
     others = []
     for i, alternative in hesitations(result.tokens):
@@ -37,14 +45,19 @@ def best(engine: Engine, request: Request, result: Result, constraint: Callable[
         stream = None if follows.done else engine.submit(again)
         others.append(([*result.tokens[:i], alternative], stream))
     found = [result]
-    forwards = result.forwards
+    made = [result]
     for tokens, stream in others:
         rest = stream.result() if stream else None
-        forwards += rest.forwards if rest else 0
+        made += [rest] if rest else []
         reason = rest.finish_reason if rest else "stop"
         if reason == "stop":
             found.append(replace(result, tokens=[*tokens, *(rest.tokens if rest else [])], finish_reason=reason))
-    return replace(max(found, key=lambda r: sum(choices(r.tokens))), forwards=forwards)
+    winner = max(found, key=lambda r: sum(choices(r.tokens)))
+    return Searched(
+        winner.tokens, winner.text, winner.finish_reason, winner.prompt_tokens, winner.reused_tokens,
+        sum(r.forwards for r in made), sum(len(r.tokens) for r in made),
+        sum(token.forced for r in made for token in r.tokens),
+    )  # fmt: skip
 
 
 def hesitations(tokens: Sequence[Token]) -> list[tuple[int, Token]]:

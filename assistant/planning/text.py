@@ -10,12 +10,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from assistant.llm import Tokenizer
 
 Normalise = Callable[[str], str]
+Encode = Callable[[str], Sequence[int]]
 _JOINERS = "\u200d\ufe0e\ufe0f"  # of emoji: they belong to the character before them
 
 
@@ -38,6 +39,7 @@ class Folded:
     text: str
     starts: tuple[int, ...]
     ends: tuple[int, ...]
+    encode: Encode | None = field(default=None, compare=False)  # the tokenizer's, for `chunks`
 
     def span(self, words: str) -> str | None:
         """The user's own characters for folded words; None when they were not said."""
@@ -48,20 +50,29 @@ class Folded:
 
     @cached_property
     def chunks(self) -> tuple[str, ...]:
-        """Words, spaces and signs. A plural or possessive s stands apart, so that "alices" can give "alice"."""
+        """Words, spaces and signs. A plural or possessive s stands apart where tokens allow it, so that "alices" can
+        give "alice"."""
         found: list[str] = []
         word = ""
         for c in self.text + " ":
             if is_word(c):
                 word += c
                 continue
-            if len(word) > 3 and word[-1] == "s":
+            if len(word) > 3 and word[-1] == "s" and self._separable(word):
                 found += [word[:-1], "s"]
             elif word:
                 found.append(word)
             word = ""
             found.append(c)
         return tuple(found[:-1])
+
+    def _separable(self, word: str) -> bool:
+        """Whether a word without its s has the same tokens but for the last. Else it could not be written as it was
+        learned, d-ah-li-as: llguidance allows only the tokens of what is certain to follow, "dahlia" without the s."""
+        if self.encode is None:
+            return True
+        whole, stem = list(self.encode(word)), list(self.encode(word[:-1]))
+        return whole[: len(stem)] == stem or whole[:-1] == stem[:-1]
 
     @cached_property
     def has_words(self) -> bool:
@@ -82,11 +93,12 @@ class Folded:
 
 
 def is_word(c: str) -> bool:
-    """Letters, marks, digits and pictures carry meaning; everything else only stands between words."""
-    return c == "_" or unicodedata.category(c)[0] in "LMN" or unicodedata.category(c) == "So"
+    """Letters, marks, digits, pictures and signs of amounts carry meaning; all else only stands between words."""
+    kind = unicodedata.category(c)
+    return c in "_%+" or kind[0] in "LMN" or kind in ("So", "Sc")
 
 
-def fold(text: str, normalise: Normalise, special: Sequence[str] = ()) -> Folded:
+def fold(text: str, normalise: Normalise, special: Sequence[str] = (), encode: Encode | None = None) -> Folded:
     """Normalise and collapse white space. Control characters vanish, and the tokenizer's `special` tokens (which
     end turns) are broken up, so that nothing in the text can pose as part of the conversation."""
     folded: list[str] = []
@@ -109,7 +121,7 @@ def fold(text: str, normalise: Normalise, special: Sequence[str] = ()) -> Folded
         folded.insert(i, " ")
         ends.insert(i, starts[i])
         starts.insert(i, starts[i])
-    return Folded(text, "".join(folded), tuple(starts), tuple(ends))
+    return Folded(text, "".join(folded), tuple(starts), tuple(ends), encode)
 
 
 def _specials(text: str, special: Sequence[str]) -> set[int]:

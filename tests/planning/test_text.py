@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from assistant.llm import Engine
+from assistant.planning.grammar import _spans
 from assistant.planning.text import fold, folds, normaliser
 
 SPECIAL = ["<|end|>", "<|user|>"]
@@ -40,6 +42,25 @@ def test_folding_is_the_tokenizers_own(lower, shipped: Engine):
 
 def test_plurals_and_possessives_split(lower):
     assert fold("alices mum's gifs", lower).chunks == ("alice", "s", " ", "mum", "'", "s", " ", "gif", "s")
+
+
+def test_a_plural_stays_whole_where_its_tokens_cross_the_s(lower, shipped: Engine):
+    """Otherwise the grammar would allow only tokens that the model never writes: d-ah-l instead of d-ah-li-as."""
+    model = shipped.model
+    for word in ("dahlias", "horses", "zebras", "alices", "gifs", "mangoes"):
+        folded = fold(f"photos of {word} from rome", lower, (), model.tokenizer.encode)
+        constraint = model.grammars.lark("\n".join(['start: SPAN0 "\\n"', *_spans([folded])]))
+        for token in model.tokenizer.encode(f"{word}\n"):
+            allowed = np.zeros(-(-model.config.vocab_size // 32), np.uint32)
+            constraint.mask(allowed)
+            assert allowed[token // 32] >> (token % 32) & 1, (word, model.tokenizer.decode([token]))
+            constraint.consume(token)
+
+
+@pytest.mark.parametrize("sign", ["95%", "$5", "10€", "c++"])
+def test_signs_of_amounts_belong_to_words(lower, sign: str):
+    folded = fold(f"note {sign} today", lower)
+    assert sign in folded.chunks and folded.span(sign) == sign
 
 
 def test_text_cannot_pose_as_the_conversation(lower):
