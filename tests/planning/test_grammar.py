@@ -150,11 +150,17 @@ def test_twenty_steps_at_most(planner: Planner):
 
 
 def test_an_overlong_plan_is_an_error(planner: Planner):
-    draft = planner.draft("send my last five photos to Alice")
-    assert draft.request is not None
-    draft.request.max_tokens = 3
-    with pytest.raises(PlanningError, match="too long"):
-        planner.read(draft, planner.engine.generate(draft.request))
+    drafts = [planner.draft(f"milk and honey {n}") for n in range(30)]
+    for draft in drafts:
+        assert draft.request is not None
+        draft.request.max_tokens = 3
+        draft.request.temperature = 1.0
+    results = [planner.engine.generate(draft.request) for draft in drafts if draft.request]
+    cut = [(d, r) for d, r in zip(drafts, results, strict=True) if r.finish_reason == "length"]
+    assert cut, "random weights, and none of thirty plans was longer than three tokens"
+    for draft, result in cut:
+        with pytest.raises(PlanningError, match="too long"):
+            planner.read(draft, result)
 
 
 def test_choices_numbers_and_flags_of_a_foreign_tool(planner: Planner):
