@@ -39,9 +39,10 @@ $(STAMP): pyproject.toml constraints.txt
 # A step's gigabytes are kept from one step to the next, in large pages: the kernel would clear them anew each time.
 MEMORY := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=32000000000:glibc.malloc.top_pad=500000000:glibc.malloc.arena_max=1
 
-planner: setup  ## train the planner from nothing and export it
+planner: setup  ## train the planner from nothing, export it, fit its confidence and evaluate it
 	$(MEMORY) $(BIN)/python -m assistant.training.loop --run .work/planner
 	$(BIN)/python -m assistant.training.export --run .work/planner --to assistant/models/planner
+	$(BIN)/python -m assistant.training.evaluate --model assistant/models/planner --calibrate --out .work/planner/evaluation
 
 clean:
 	rm -rf $(VENV) .work .demo

@@ -19,6 +19,7 @@ from typing import Any
 
 from assistant.llm import Engine, Model, load
 from assistant.llm import kernels as inference
+from assistant.planning.planned import PlanningError
 from assistant.planning.planner import Planner
 from assistant.planning.spelling import spell
 from assistant.plugin.plan import Reference
@@ -63,7 +64,10 @@ def label(planner: Planner, tool: ToolSpec) -> list[Template]:
     example does not say (a booking, made by another tool) is what the assistant is to ask for."""
     found = []
     for example in tool.examples:
-        planned = planner.plan(example)
+        try:
+            planned = planner.plan(example)
+        except PlanningError:
+            continue
         if len(planned.plan.steps) == 1 and len(planned.gaps) <= 1:
             ask = planned.gaps[0][1] if planned.gaps else None
             found.append(template(example, planned.plan.steps[0].args, tool, ask))

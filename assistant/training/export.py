@@ -16,6 +16,7 @@ import typer
 from assistant.llm import ModelConfig, weights
 from assistant.llm.model import Params
 
+from . import report
 from .errands import HELD_OUT_DOMAINS, builtin, training_domains
 from .loop import RunSettings, Trainer
 
@@ -96,9 +97,11 @@ def main(
         raise typer.BadParameter(
             f"{run} holds no state.npz; train first: python -m assistant.training.loop --run {run}"
         )
+    (to / "planner.json").unlink(missing_ok=True)  # the confidence was fitted to other weights
     save_checkpoint(to, trainer.params, trainer.config, trainer.curriculum.encoder.tokenizer)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     (to / "README.md").write_text(card(trainer, log))
+    report.curves(log, run / "curves.png")
     size = sum(f.stat().st_size for f in to.iterdir())
     print(f"{to}: {size_of(trainer.params) / 1e6:.2f} million parameters, {size / 1e6:.1f} MB, step {trainer.step}")
 

@@ -140,3 +140,23 @@ def _plots(folder: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
     figure.tight_layout()
     figure.savefig(folder / "confidence.png", dpi=120)
     pyplot.close("all")
+
+
+def curves(log: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """A run's loss and its exact plans on the held-out sets, against its steps. log: the lines of `log.jsonl`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (above, below) = pyplot.subplots(2, sharex=True, figsize=(8, 7))
+    above.plot([line["step"] for line in log], [line["loss"] for line in log], linewidth=0.8)
+    above.set(yscale="log", ylabel="loss of a target token", title="Training")
+    measured = [line for line in log if "test" in line]
+    for name in ("lines", "domains", "test", "unseen"):
+        below.plot([m["step"] for m in measured], [m[name] for m in measured], marker=".", label=name)
+    below.set(ylim=(0, 1), xlabel="step", ylabel="share of exact plans")
+    below.legend()
+    figure.tight_layout()
+    figure.savefig(file, dpi=120)
+    pyplot.close(figure)
