@@ -24,6 +24,7 @@ from .speech.errors import DecoderFailed, ModelUnavailable, SpeechError
 from .speech.types import DecodeLimits, Hints
 
 log = logging.getLogger(__name__)
+RENEW_S = 20.0  # how often contacts and albums are looked at for new names
 
 
 class NotUnderstood(CommandError):
@@ -43,15 +44,19 @@ class Hearing:
         self._settings, self._sandbox, self._registry, self._book = settings, sandbox, registry, book
         self._folder = settings.home / "recordings"
         self._opening: asyncio.Task[Recogniser] | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to open the recogniser."""
         self._opening = asyncio.create_task(self._open())
+        self._renewing = asyncio.create_task(self._renew())
 
     async def aclose(self) -> None:
         """Close the recogniser."""
         if self._opening is None:
             return
+        if self._renewing is not None:
+            self._renewing.cancel()
         self._opening.cancel()
         [opened] = await asyncio.gather(self._opening, return_exceptions=True)
         if isinstance(opened, Recogniser):
@@ -111,13 +116,28 @@ class Hearing:
         with contextlib.suppress(OSError):
             (self._folder / id).unlink()
 
+    async def _renew(self) -> None:
+        """Have the recogniser learn new contacts and albums, soon after they come."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                recogniser = await self.recogniser()
+                if (hints := await asyncio.to_thread(self.hints)) != recogniser.hints:
+                    await recogniser.warm(hints)
+            except Exception as error:
+                log.warning("the recogniser did not learn new names: %s", error)
+
     async def _open(self) -> Recogniser:
         try:
             recogniser = await asyncio.to_thread(
                 open_recogniser, self._settings.speech_engine, self._settings.speech_model,
                 self._settings.home / "speech", self.hints(), run=self.decode,
             )  # fmt: skip
-            await recogniser.warm()
+            try:
+                await recogniser.warm()
+            except BaseException:
+                recogniser.close()
+                raise
             return recogniser
         except SpeechError as error:
             log.warning("no recogniser: %s", error)

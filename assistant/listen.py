@@ -207,7 +207,8 @@ async def _enter(console: Console, prompt: str) -> None:
     loop.add_reader(sys.stdin, _resolve, pressed)
     try:
         await pressed
-        sys.stdin.readline()
+        if not sys.stdin.readline():
+            raise SpeechError("nobody can press Enter here (standard input has ended); leave out --push-to-talk")
     finally:
         loop.remove_reader(sys.stdin)
 

@@ -75,8 +75,10 @@ class Recogniser:
         self.close()
 
     def close(self) -> None:
-        """Stop the process."""
+        """Stop the process, whatever it is doing: a model may take half a minute to build."""
         if self._pool is not None:
+            for process in list((self._pool._processes or {}).values()):  # Python 3.14 has a method for it
+                process.terminate()
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 

@@ -58,12 +58,15 @@ async def microphone(device: str | int | None = None) -> AsyncIterator[np.ndarra
             samplerate=rate, blocksize=BLOCK * rate // SAMPLE_RATE, device=device, channels=1, dtype="float32",
             callback=heard,
         )  # fmt: skip
+        stream.start()
     except (sounddevice.PortAudioError, ValueError) as error:
         raise NoMicrophone(f"the microphone cannot be opened ({error}); choose another with --device") from error
     resampler = Resampler(rate)
-    with stream:
+    try:
         while True:
             yield resampler.feed(await blocks.get())
+    finally:
+        stream.close()
 
 
 def _sounddevice() -> Any:

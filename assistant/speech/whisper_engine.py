@@ -9,7 +9,7 @@ temperature is raised. A window of w seconds gives exactly what `whisper.decode`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,8 @@ TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MOST_REPETITIVE = 2.4  # gzip compression ratio
 LEAST_PROBABLE = -1.0  # mean log probability of a token
 NO_SPEECH = 0.6
+SURE = -0.5  # mean log probability from which words count in spite of signs that nobody spoke
+QUIET = 20  # mel frames over which a pause is looked for
 PROMPT_TOKENS = 100
 
 # What Whisper writes for silence, music and noise; believed only when everything else speaks for it.
@@ -96,8 +98,14 @@ class WhisperEngine:
     def transcribe(self, samples: np.ndarray, language: str | None = None, expected: Expected = "command") -> Heard:
         """Samples: float32 at 16 kHz. Raises NothingHeard when the gates refuse what was decoded."""
         pieces: list[Heard] = []
-        for start, piece in _pieces(samples, self._longest):
-            heard = self._piece(piece, language)
+        cut = list(_pieces(samples, self._longest))
+        for start, piece in cut:
+            try:
+                heard = self._piece(piece, language)
+            except NothingHeard:
+                if not pieces and start == cut[-1][0]:
+                    raise
+                continue  # a pause between the pieces of a long recording
             language = heard.language
             at = start / SAMPLE_RATE
             moved = (word._replace(start=word.start + at, end=word.end + at) for word in heard.words)
@@ -136,10 +144,9 @@ class WhisperEngine:
 
     def _piece(self, samples: np.ndarray, language: str | None) -> Heard:
         result, window = self._decode_with_fallback(samples, language)
-        silent = result.no_speech_prob > NO_SPEECH and result.avg_logprob < LEAST_PROBABLE
-        if silent or _fails(result) or not result.text.strip():
+        if _silent(result) or _fails(result) or not result.text.strip():
             raise NothingHeard(UNCLEAR)
-        doubtful = result.no_speech_prob > 0.2 or result.avg_logprob < -0.5 or len(samples) < SAMPLE_RATE
+        doubtful = result.no_speech_prob > 0.2 or result.avg_logprob < SURE or len(samples) < SAMPLE_RATE
         if doubtful and spoken(result.text) in HALLUCINATIONS:
             raise NothingHeard(UNCLEAR)
         words = tuple(self._words(result, len(samples), window))
@@ -189,15 +196,30 @@ class WhisperEngine:
 
 def prompt(hints: Hints) -> str:
     """A sentence in the style of a transcript that holds the names and words to expect."""
-    parts = []
-    if hints.contacts:
-        parts.append(f"People: {', '.join(hints.contacts[:20])}.")
-    if hints.albums:
-        parts.append(f"Albums: {', '.join(hints.albums[:10])}.")
-    if hints.vocabulary:
-        parts.append(f"Words: {', '.join(hints.vocabulary[:20])}.")
-    parts += [f"{example[:1].upper()}{example[1:]}." for example in hints.examples[:4]]
-    return " ".join(parts)[: PROMPT_TOKENS * 4]
+    room = PROMPT_TOKENS * 4  # characters; names of people must not crowd out what the tools are called
+    people = _some("People: ", hints.contacts, room * 2 // 5)
+    albums = _some("Albums: ", hints.albums, room // 6)
+    words = _some("Words: ", hints.vocabulary, room // 5)
+    parts = [p for p in (people, albums, words) if p]
+    for example in hints.examples:
+        sentence = f"{example[:1].upper()}{example[1:]}."
+        if len(" ".join([*parts, sentence])) <= room:
+            parts.append(sentence)
+    return " ".join(parts)
+
+
+def _some(title: str, names: Sequence[str], room: int) -> str:
+    """As many of the names as have room, in a sentence; empty for none."""
+    taken: list[str] = []
+    for name in names:
+        if len(title) + len(", ".join([*taken, name])) < room:
+            taken.append(name)
+    return f"{title}{', '.join(taken)}." if taken else ""
+
+
+def _silent(result: Any) -> bool:
+    """Probably no speech, and words that the model is not sure of."""
+    return bool(result.no_speech_prob > NO_SPEECH and result.avg_logprob < SURE)
 
 
 def _fails(result: Any) -> bool:
@@ -211,8 +233,8 @@ def _pieces(samples: np.ndarray, longest: int) -> Iterator[tuple[int, np.ndarray
         tail = samples[start + longest * 3 // 4 : start + longest]
         usable = len(tail) // HOP * HOP
         energy = np.square(tail[:usable]).reshape(-1, HOP).sum(1)
-        smooth = np.convolve(energy, np.ones(20), "same")
-        cut = start + longest * 3 // 4 + int(smooth.argmin()) * HOP
+        smooth = np.convolve(energy, np.ones(QUIET), "valid")
+        cut = start + longest * 3 // 4 + (int(smooth.argmin()) + QUIET // 2) * HOP
         yield start, samples[start:cut]
         start = cut
     yield start, samples[start:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import wave
 
@@ -57,3 +58,23 @@ async def test_transcriptions(world: World) -> None:
     answer = await world.client.post("/v1/audio/transcriptions", files={"file": ("c.flac", DEMO_COMMAND.read_bytes())},
                                      data={"model": "whisper-1"}, timeout=120)  # fmt: skip
     assert answer.status_code == 200 and "gif" in answer.json()["text"].lower()
+
+
+async def test_a_new_contact_is_learned_without_a_restart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assistant.hearing.RENEW_S", 0.2)
+    hearing = world.assistant.hearing
+    recogniser = await hearing.recogniser()
+    assert not any("Quintilla" in name for name in recogniser.hints.contacts)
+    hearing._renewing.cancel()
+    hearing._renewing = asyncio.create_task(hearing._renew())
+    cards = world.folder / "contacts.vcf"
+    before = cards.read_text()
+    cards.write_text(before + "BEGIN:VCARD\nVERSION:3.0\nFN:Quintilla Marsh\nEMAIL:q@example.org\nEND:VCARD\n")
+    try:
+        for _ in range(600):
+            if any("Quintilla" in name for name in recogniser.hints.contacts):
+                break
+            await asyncio.sleep(0.1)
+        assert any("Quintilla" in name for name in recogniser.hints.contacts)
+    finally:
+        cards.write_text(before)

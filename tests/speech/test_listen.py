@@ -97,7 +97,7 @@ CONFIRM = {"kind": "confirm", "text": "Send one GIF to Alice Chen?", "choices": 
 async def test_a_spoken_yes_sends():
     script = Script(CONFIRM)
     command, shown = await _talk(script, "make a gif and send it to Alice", "yes")
-    assert script.answers == [{"confirm": True}]
+    assert script.answers == [{"confirm": True, "asked": CONFIRM["text"]}]
     assert command is not None and command.status == "done"
     assert "Send one GIF to Alice Chen?" in shown and "Sent to Alice Chen." in shown and "90% sure" in shown
 
@@ -127,7 +127,7 @@ async def test_without_an_answer_the_question_stays_open():
 async def test_a_choice():
     script = Script({"kind": "choose", "text": "Which Alice?", "choices": ["Alice Chen", "Alice Wong"]})
     await _talk(script, "send it to Alice", "the second one")
-    assert script.answers == [{"choice": 1}]
+    assert script.answers == [{"choice": 1, "asked": "Which Alice?"}]
 
 
 async def test_recordings_that_are_used_up_end_the_conversation():

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from whisper.tokenizer import get_tokenizer
 from assistant.speech import weights
 from assistant.speech.errors import ModelUnavailable, NothingHeard
 from assistant.speech.types import Hints
-from assistant.speech.whisper_engine import WhisperEngine, prompt
+from assistant.speech.whisper_engine import WhisperEngine, _fails, _pieces, _silent, prompt
 
 SECONDS = 10  # window of the tiny checkpoints
 
@@ -155,3 +156,31 @@ def test_a_file_that_is_no_checkpoint(tmp_path, content):
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(ModelUnavailable, match=r"x\.pt"):
         weights.load(str(tmp_path / "x.pt"), "cpu")
+
+
+def test_the_cut_is_in_the_pause_and_not_at_an_edge():
+    rate, longest = 16_000, 16_000 * 10
+    samples = np.random.default_rng(0).normal(0, 0.1, rate * 15).astype(np.float32)
+    samples[int(8.6 * rate) : int(9.1 * rate)] = 0
+    [(_, first), (start, _)] = list(_pieces(samples, longest))
+    assert 8.6 * rate <= start == len(first) <= 9.1 * rate
+    steady = np.ones(rate * 15, np.float32)
+    [(_, first), _] = list(_pieces(steady, longest))
+    assert longest * 3 // 4 < len(first) < longest
+
+
+def test_the_prompt_names_people_albums_words_and_examples():
+    hints = Hints(tuple(f"Person Number{i}" for i in range(50)), tuple(f"Album {i}" for i in range(50)),
+                  ("make a gif of my dog", "send it"), tuple(f"word{i}" for i in range(50)))  # fmt: skip
+    text = prompt(hints)
+    assert len(text) <= 400 and text.endswith("Send it.")
+    for part in ("People: Person Number0, ", "Albums: Album 0, ", "Words: word0, ", "Make a gif of my dog."):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("no_speech", "logprob", "refused"), [(0.9, -0.9, True), (0.9, -0.2, False), (0.1, -0.9, False)]
+)
+def test_doubt_about_speech_and_about_words_together_refuse(no_speech: float, logprob: float, refused: bool):
+    result = SimpleNamespace(no_speech_prob=no_speech, avg_logprob=logprob, compression_ratio=1.0)
+    assert (_silent(result) or _fails(result)) is refused
