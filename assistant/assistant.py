@@ -122,14 +122,17 @@ class Assistant:
 
     def _load_planner(self) -> Plans:
         from .llm import Engine, kernels, load
+        from .llm.mesh import make_mesh
         from .planning import Planner
         from .shipped import planner_checkpoint
 
         kernels.use_compilation_cache(
             self.settings.home / "compiled"
         )  # trusted code, so it lies in the user's own folder
+        devices = self.settings.model_devices
         try:
-            model = load(self.settings.model or planner_checkpoint())
+            mesh = make_mesh(1, devices) if devices > 1 else None
+            model = load(self.settings.model or planner_checkpoint(), mesh=mesh, dtype=self.settings.model_weights)
         except (OSError, ValueError) as error:
             raise ValueError(f"the planner's checkpoint cannot be opened (ASSISTANT_MODEL): {error}") from error
         self.engine = Engine(model, slots=SLOTS, length=2048, sizes=(1, 8, 32, 128), short=32)

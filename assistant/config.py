@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     photos: Paths = Field(default_factory=list, description="photo folders")
     contacts: Paths = Field(default_factory=list, description="vCard files, or folders of them")
     model: str | None = Field(None, description="planner checkpoint: folder or hub id; default the shipped one")
+    model_devices: int = Field(1, ge=1, description="devices over which the planner's weights are sharded")
+    model_weights: Literal["float32", "bfloat16", "int8"] | None = Field(
+        None, description="how they are kept; default float32 on a CPU, bfloat16 elsewhere"
+    )
     speech_model: str | None = Field(None, description="Whisper name or checkpoint file")
     speech_engine: Literal["auto", "whisper", "pocketsphinx"] = "auto"
     database_url: str | None = Field(None, description="postgresql://…; default SQLite in the data folder")
