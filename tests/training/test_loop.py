@@ -78,6 +78,7 @@ import json, sys
 from pathlib import Path
 import jax
 from assistant.llm.mesh import make_mesh
+from assistant.training import network
 from assistant.training.curriculum import Curriculum
 from assistant.training.loop import RunSettings, Trainer
 from assistant.training.packs import Encoder
@@ -86,6 +87,8 @@ folder, data, tensor = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 settings = RunSettings(**json.loads((folder / "settings.json").read_text()))
 curriculum = Curriculum(Encoder(PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")))
 trainer = Trainer(folder, settings, make_mesh(data, tensor, jax.devices()[: data * tensor]), curriculum)
+[(_, packs), *_] = trainer._packs(0)
+assert len(trainer._place(network.batch(packs))["tokens"].addressable_shards[0].data) == len(packs) // data
 print(json.dumps([trainer.train_step()[0] for _ in range(4)]))
 """
 
@@ -94,7 +97,9 @@ def test_loss_curves_agree_on_one_and_four_devices(tmp_path: Path, encoder) -> N
     from dataclasses import asdict
 
     encoder.tokenizer.save_pretrained(tmp_path / "tokenizer")
-    (tmp_path / "settings.json").write_text(json.dumps(asdict(SMALL) | {"heads": 4, "kv_heads": 2}))
+    (tmp_path / "settings.json").write_text(
+        json.dumps(asdict(SMALL) | {"heads": 4, "kv_heads": 2, "whole": 2, "invented": 2, "first": 5000})
+    )
     curves = []
     for data, tensor in ((1, 1), (2, 2)):
         env = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={data * tensor}"}
