@@ -11,7 +11,7 @@ import argparse
 import subprocess
 
 from tests.e2e.check import carry_out, faults
-from tests.e2e.errands import ALL
+from tests.e2e.errands import ERRANDS
 from tests.e2e.service import new_service
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     right = 0
     with new_service() as service:
         service.start()
-        for errand in ALL:
+        for errand in ERRANDS:
             recording = _spoken(errand.say) if options.spoken else None
             try:
                 found = faults(errand, *carry_out(service, errand, recording))
@@ -30,7 +30,7 @@ def main() -> None:
                 found = [str(error)]
             right += not found
             print("right" if not found else "WRONG", errand.id, *found, sep=" | ")
-    print(f"{right} of {len(ALL)} right ({100 * right / len(ALL):.0f} %)")
+    print(f"{right} of {len(ERRANDS)} right ({100 * right / len(ERRANDS):.0f} %)")
 
 
 def _spoken(text: str) -> bytes:

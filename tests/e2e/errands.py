@@ -169,10 +169,7 @@ MORE = [
     Errand("order a taxi to the airport", refused=True),
     Errand("what is the weather like tomorrow", refused=True),
 ]
-# What the shipped planner does not get right, or not surely: measured by benchmarks/errands.py, and no test.
-HARDER = {"write down paint the fence"}
-ALL = [*GIFS, *PICTURES, *NOTES, *REMINDERS, *MESSAGES, *SEVERAL, *DIALOGUES, *REFUSALS, *MORE]
-ERRANDS = [e for e in ALL if e.say not in HARDER and e.id not in HARDER]
+ERRANDS = [*GIFS, *PICTURES, *NOTES, *REMINDERS, *MESSAGES, *SEVERAL, *DIALOGUES, *REFUSALS, *MORE]
 # What the offline recogniser does not hear when a synthetic voice says it: it asks for it again, nothing happens.
 UNHEARD = {
     "please make a gif of my four latest pictures and mail it to Priya",
