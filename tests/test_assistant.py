@@ -131,7 +131,7 @@ async def test_a_burst_does_not_pass_the_limit(place: Path, monkeypatch: pytest.
     try:
         burst = [assistant.command(text="note burst", wait=0) for _ in range(8)]
         taken = await asyncio.gather(*burst, return_exceptions=True)
-        assert sum(isinstance(t, Busy) for t in taken) == 6
+        assert sum(isinstance(t, Busy) for t in taken) >= 6, "an errand of before may take a place, too"
     finally:
         await assistant.aclose()
 
