@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ async def started(place: Path, planner: Dictated) -> Assistant:
     assistant = Assistant(kit.settings_in(place), planner=planner)
     await assistant.start()
     return assistant
+
+
+@contextlib.asynccontextmanager
+async def running(place: Path, planner: Dictated) -> AsyncIterator[Assistant]:
+    assistant = await started(place, planner)
+    try:
+        yield assistant
+    finally:
+        await assistant.aclose()
 
 
 async def test_restart_keeps_everything(place: Path) -> None:
@@ -113,63 +123,51 @@ async def test_one_key_for_two_requests_at_once_serves_one_of_them(place: Path) 
     planner = Dictated()
     for text in ("note key one", "note key two"):
         planner.says(text, ("notes.add", {"text": text.removeprefix("note ")}))
-    assistant = await started(place, planner)
-    try:
+    async with running(place, planner) as assistant:
         both = [assistant.command(text=t, idempotency_key="the key") for t in ("note key one", "note key two")]
         done = await asyncio.gather(*both, return_exceptions=True)
         assert [type(d) for d in done].count(KeyReused) == 1, done
         assert [c.status for c in done if not isinstance(c, KeyReused)] == ["done"]
-    finally:
-        await assistant.aclose()
 
 
 async def test_a_burst_does_not_pass_the_limit(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assistant.assistant.WAITING_LIMIT", 2)
     planner = Dictated()
     planner.says("note burst", ("notes.add", {"text": "burst"}))
-    assistant = await started(place, planner)
-    try:
+    async with running(place, planner) as assistant:
         burst = [assistant.command(text="note burst", wait=0) for _ in range(8)]
         taken = await asyncio.gather(*burst, return_exceptions=True)
         assert sum(isinstance(t, Busy) for t in taken) >= 6, "an errand of before may take a place, too"
-    finally:
-        await assistant.aclose()
 
 
 async def test_cancelled_on_the_way_to_the_executor(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planner = Dictated()
     planner.says("tell Alice too late", ("messages.send", {"to": ["Alice"], "text": "too late"}))
-    assistant = await started(place, planner)
-    before = len(kit.mails(place))
-    submit = assistant._submit
+    async with running(place, planner) as assistant:
+        before = len(kit.mails(place))
+        submit = assistant._submit
 
-    async def late(id: str) -> bool:
-        assert (await assistant.cancel(id)).status == "cancelled"
-        return await submit(id)
+        async def late(id: str) -> bool:
+            assert (await assistant.cancel(id)).status == "cancelled"
+            return await submit(id)
 
-    monkeypatch.setattr(assistant, "_submit", late)
-    try:
+        monkeypatch.setattr(assistant, "_submit", late)
         assert (await assistant.command(text="tell Alice too late", approve=True)).status == "cancelled"
         assert len(kit.mails(place)) == before
-    finally:
-        await assistant.aclose()
 
 
 async def test_an_errand_goes_on_when_watching_it_fails(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planner = Dictated()
     planner.says("tell Alice unseen", ("messages.send", {"to": ["Alice"], "text": "unseen"}))
-    assistant = await started(place, planner)
-    watch, broken = assistant._watch, [True]
+    async with running(place, planner) as assistant:
+        watch, broken = assistant._watch, [True]
 
-    async def once(id: str) -> None:
-        if broken.pop() if broken else False:
-            raise ConnectionError("the database went away")
-        await watch(id)
+        async def once(id: str) -> None:
+            if broken.pop() if broken else False:
+                raise ConnectionError("the database went away")
+            await watch(id)
 
-    monkeypatch.setattr(assistant, "_watch", once)
-    try:
+        monkeypatch.setattr(assistant, "_watch", once)
         command = await assistant.command(text="tell Alice unseen")
         assert command.status == "needs_confirmation", "the errand is still there, and can be answered"
         assert (await assistant.answer(command.id, confirm=True)).status == "done"
-    finally:
-        await assistant.aclose()

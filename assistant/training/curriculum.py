@@ -113,12 +113,10 @@ class Curriculum:
 
     def _lesson(self, domain: Domain, rng: Random, shape: Shape) -> Pack:
         tools = dict(domain.tools)
-        while True:
-            examples = (finish(fill(t, rng)) for t in domain.templates if _uses(t) <= tools.keys())
-            pack = self.encoder.pack(tools, examples, shape)
-            if pack is not None:
-                return pack
+        examples = (finish(fill(t, rng)) for t in domain.templates if _uses(t) <= tools.keys())
+        while (pack := self.encoder.pack(tools, examples, shape)) is None:
             tools.popitem()
+        return pack
 
     def _builtin(self, stage: Stage, rng: Random) -> Pack:
         tools = dict(self.builtin.tools)
@@ -155,10 +153,9 @@ class Curriculum:
                 tools = dict(rng.sample(sorted(tools.items()), min(most, len(tools))))
                 if rng.random() < 0.3 and len(tools) > 2:
                     tools.popitem()  # its sentences are near misses now
-            while len(self.encoder.prefix(tools)) > shape.prefix:
+            while (pack := self.encoder.pack(tools, self._examples(sources, tools, stage, rng), shape)) is None:
                 tools.popitem()
-            pack = self.encoder.pack(tools, self._examples(sources, tools, stage, rng), shape)
-            if pack is not None and pack.examples:
+            if pack.examples:
                 return pack
 
     def _unfamiliar(self, domain: Domain, rng: Random) -> Domain:

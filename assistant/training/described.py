@@ -18,8 +18,8 @@ from .errands import Choice, Template
 
 KINDS_OF = {"int": "int", "float": "int", "Spoken": "spoken"}  # the slots that fill what is said of a type
 SMALL_WORDS = {"a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "and", "or", "is", "are"}
-NEGATED = re.compile(r"\b(not|no|never|without|nothing|nobody|none|instead|false|or|unless)\b", re.IGNORECASE)
 SMALL_WORDS |= {"be", "it", "its", "that", "which", "this", "one", "as", "if", "not"}
+NEGATED = re.compile(r"\b(not|no|never|without|nothing|nobody|none|instead|false|or|unless)\b", re.IGNORECASE)
 
 
 def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random, category: str = "described") -> Template | None:
