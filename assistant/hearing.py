@@ -118,10 +118,13 @@ class Hearing:
 
     async def _renew(self) -> None:
         """Have the recogniser learn new contacts and albums, soon after they come."""
+        try:
+            recogniser = await self.recogniser()
+        except NotUnderstood:
+            return  # it will not be opened again
         while True:
             await asyncio.sleep(RENEW_S)
             try:
-                recogniser = await self.recogniser()
                 if (hints := await asyncio.to_thread(self.hints)) != recogniser.hints:
                     await recogniser.warm(hints)
             except Exception as error:

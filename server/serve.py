@@ -19,6 +19,7 @@ from assistant.execution.sandbox import SandboxError
 from . import logs
 from .app import create_app
 from .guard import is_any, is_loopback
+from .telemetry import TelemetryMissing
 from .token import FILE, load_token
 
 log = logging.getLogger("server")
@@ -37,7 +38,10 @@ def serve(settings: Settings) -> None:
     logs.configure(settings, token)
     sys.setswitchinterval(SWITCH_S)
     assistant = Assistant(settings)
-    app = create_app(assistant, token=token)
+    try:
+        app = create_app(assistant, token=token)
+    except TelemetryMissing as error:
+        raise StartError(str(error)) from error
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, log_config=None, access_log=False, ws="none", server_header=False,
         timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=15, lifespan="off",

@@ -8,9 +8,13 @@ from typing import Any
 from fastapi import FastAPI
 
 
+class TelemetryMissing(RuntimeError):
+    """An exporter is configured, and the packages for it are not installed."""
+
+
 def instrument(app: FastAPI) -> bool:
-    """A span per request, sent where OTEL_EXPORTER_OTLP_ENDPOINT says; whether that is so. Raises ValueError without
-    the extra."""
+    """A span per request, sent where OTEL_EXPORTER_OTLP_ENDPOINT says; whether that is so. Raises TelemetryMissing
+    without the extra."""
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return False
     try:
@@ -21,7 +25,7 @@ def instrument(app: FastAPI) -> bool:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise ValueError(
+        raise TelemetryMissing(
             f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed: "
             "install the extra `telemetry`, or unset it"
         ) from error

@@ -69,7 +69,7 @@ def serve(
     settings = _settings(context, host=host, port=port)
     try:
         run_server(settings)
-    except (OSError, StartError, TokenError, ValueError) as error:
+    except (OSError, StartError, TokenError) as error:
         exits.leave(str(error), exits.UNAVAILABLE)
 
 
