@@ -3,6 +3,7 @@
 import datetime as dt
 import email
 import email.policy
+import errno
 import hashlib
 import http.server
 import json
@@ -86,6 +87,19 @@ def test_outbox_that_cannot_be_written(tmp_path):
     (tmp_path / "outbox").write_text("a file")
     with pytest.raises(NotSent, match="cannot be written"):
         Outbox(tmp_path / "outbox").send(message(tmp_path))
+
+
+def test_outbox_that_cannot_be_synced(tmp_path, monkeypatch):
+    """The message is there, so it must not be called unsent."""
+
+    def broken(folder):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("assistant.execution.channels.outbox._sync", broken)
+    outbox = Outbox(tmp_path / "outbox")
+    with pytest.raises(Unsure, match="cannot be synced"):
+        outbox.send(message(tmp_path))
+    assert outbox.delivered(message(tmp_path))
 
 
 # SMTP

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from ..private import write_private
-from . import Message, NotSent
+from . import Message, NotSent, Unsure
 from .mail import compose
 
 
@@ -30,10 +30,13 @@ class Outbox:
             target = self._folder / "new" / draft.name
             with contextlib.suppress(FileExistsError):  # unlike a rename, a link never replaces
                 os.link(draft, target)
-            draft.unlink()
-            _sync(target.parent)
         except OSError as error:
             raise NotSent(f"the outbox {self._folder} cannot be written: {error.strerror}") from error
+        try:
+            draft.unlink()
+            _sync(target.parent)
+        except OSError as error:  # it is there, but a power cut could take it away
+            raise Unsure(f"the outbox {self._folder} cannot be synced: {error.strerror}") from error
 
     def delivered(self, message: Message) -> bool:
         """True when the message lies in the outbox, also after a mail program has looked at it."""
