@@ -19,7 +19,7 @@ from .execution.contacts import simple
 from .execution.errand import FINISHED, AnswerError, ErrandRequest, NotAsked
 from .execution.words import join
 from .planning.planned import Earlier, Planned, PlanningError, Question
-from .plugin.plan import PlanError, check
+from .plugin.plan import Plan, PlanError, check
 from .plugin.signature import Type
 from .telemetry import span
 
@@ -68,7 +68,8 @@ class Understanding:
         if corrects and last is not None and last["question"]["kind"] == "confirm":
             await self._a.cancel(last["id"])  # "no, to Priya": the message that was asked about does not leave
             last["results"] = True
-        earlier = self._earlier(last)
+        source = await self._source(last)
+        earlier = self._earlier(source)
         begun = time.perf_counter()
         with span("plan", command=row["id"]):
             planned = await self._planned(row["text"], earlier)
@@ -77,7 +78,7 @@ class Understanding:
         if planned.refused and last is not None and await self._completes(row, last):
             return False
         timings = {**row["timings"], "plan_ms": round(seconds * 1000, 1)}
-        previous = last["id"] if last is not None and last["results"] else None
+        previous = source["id"] if source is not None and source["results"] else None
         return await self._settle(row["id"], planned, row["plan_only"], timings=timings, previous=previous)
 
     async def submit(self, row: dict[str, Any]) -> None:
@@ -185,14 +186,38 @@ class Understanding:
         return {
             "id": before["id"], "text": before["text"], "plan": now.plan, "question": now.question,
             "answers": tuple(before["planned"]["answers"]), "results": began and now.status in FINISHED,
+            "previous": before["previous"],
         }  # fmt: skip
 
-    def _earlier(self, last: dict[str, Any] | None) -> Earlier | None:
-        if last is None:
-            return None
+    async def _source(self, last: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What a follow-up refers to: the last command; but after one that only passed on what an earlier command had
+        made ("now send it to Bob too"), the earlier one, with what came after as part of it."""
+        if last is None or last["previous"] is None or not self._passes_on(last["plan"]):
+            return last
+        first = await self._a.rest(last["previous"], 0)
+        by = len(first.plan.steps)
+        after = [s.mapped(lambda r: replace(r, step=r.step + (0 if r.previous else by), previous=False))
+                 for s in last["plan"].steps]  # fmt: skip
+        return {
+            **last, "id": first.id, "text": f"{first.text.rstrip(' .!?')}. {last['text']}", "results": True,
+            "plan": Plan((*first.plan.steps, *after)), "made": by,
+        }  # fmt: skip
+
+    def _passes_on(self, plan: Plan) -> bool:
+        """Whether a plan uses results of the previous errand, and makes nothing that a tool could take."""
         tools = self._a.registry
-        types = tuple(tools[s.tool].returns for s in last["plan"].steps if s.tool in tools) if last["results"] else ()
-        return Earlier(last["text"], last["plan"], types, last["answers"])
+        taken = [p.type for spec in tools.values() for p in spec.parameters if not p.type.is_value]
+        made = [tools[s.tool].returns for s in plan.steps if s.tool in tools]
+        uses = any(r.previous for s in plan.steps for r in s.references())
+        return uses and not any(t.takes(m) for t in taken for m in made)
+
+    def _earlier(self, source: dict[str, Any] | None) -> Earlier | None:
+        if source is None:
+            return None
+        tools, plan = self._a.registry, source["plan"]
+        made = plan.steps[: source.get("made")] if source["results"] else ()
+        types = tuple(tools[s.tool].returns for s in made if s.tool in tools)
+        return Earlier(source["text"], plan, types, source["answers"])
 
     async def _answers(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
         """Whether the words are plainly the answer to the open question; then they have been given as such."""

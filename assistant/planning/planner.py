@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assistant.llm import Engine, Request, Result
-from assistant.plugin.plan import Plan, PlanError, Reference, Step, check
+from assistant.plugin.plan import Plan, PlanError, Step, check
 from assistant.plugin.signature import Parameter, ToolSpec
 
 from . import confidence, plantext, prompt, questions, reading, search
@@ -293,11 +293,4 @@ def _ordered(spec: ToolSpec, args: dict[str, Any]) -> dict[str, Any]:
 
 def _shifted(step: Step, by: int) -> Step:
     """The step after `by` new ones were put before it."""
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, list):
-            return [moved(v) for v in value]
-        reference = Reference.parse(value)
-        return str(replace(reference, step=reference.step + by)) if reference and not reference.previous else value
-
-    return Step(step.tool, {name: moved(value) for name, value in step.args.items()})
+    return step.mapped(lambda r: r if r.previous else replace(r, step=r.step + by))

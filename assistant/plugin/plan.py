@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,17 @@ class Step:
     def references(self) -> list[Reference]:
         values = [v for a in self.args.values() for v in (a if isinstance(a, list) else [a])]
         return [r for v in values if (r := Reference.parse(v))]
+
+    def mapped(self, change: Callable[[Reference], Reference]) -> Step:
+        """The step with its references changed."""
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, list):
+                return [moved(v) for v in value]
+            reference = Reference.parse(value)
+            return str(change(reference)) if reference else value
+
+        return Step(self.tool, {name: moved(value) for name, value in self.args.items()})
 
 
 @dataclass(frozen=True)

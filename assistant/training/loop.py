@@ -186,28 +186,47 @@ def open_run(folder: Path, settings: RunSettings) -> RunSettings:
     return settings
 
 
-def continued(checkpoint: Path, settings: RunSettings, first: int | None = None) -> tuple[RunSettings, Params]:
-    """A run of a checkpoint's shape, and its parameters. Past the lessons, which wants smaller steps, unless `first`
-    says where in the curriculum the run begins."""
+def continued(checkpoint: Path, settings: RunSettings, first: int | None = None,
+              layers: int | None = None) -> tuple[RunSettings, Params]:  # fmt: skip
+    """A run of a checkpoint's shape, or with more `layers`, and its parameters. Past the lessons, which wants smaller
+    steps, unless `first` says where in the curriculum the run begins."""
     config = ModelConfig.load(checkpoint)
     settings = replace(
-        settings, vocab=config.vocab_size, hidden=config.hidden_size, layers=config.num_layers, heads=config.num_heads,
-        kv_heads=config.num_kv_heads, head_dim=config.head_dim, mlp=config.intermediate_size, decay=0.6,
+        settings, vocab=config.vocab_size, hidden=config.hidden_size, layers=layers or config.num_layers,
+        heads=config.num_heads, kv_heads=config.num_kv_heads, head_dim=config.head_dim, mlp=config.intermediate_size,
+        decay=0.6,
     )  # fmt: skip
     if first is None:
         settings = replace(settings, first=LESSONS + 10_000, muon=0.012, adam=2e-3)
     else:
         settings = replace(settings, first=first)
-    return settings, load_params(checkpoint, config)
+    return settings, deeper(load_params(checkpoint, config), settings.layers)
+
+
+def deeper(params: Params, layers: int) -> Params:
+    """The same function with more layers: copies of the middle ones follow their originals, silent at first (what they
+    add is zero), so that nothing learned is lost. At most twice as many. Raises ValueError."""
+    old = params["layers"]
+    extra = layers - len(old)
+    if not 0 <= extra <= len(old):
+        raise ValueError(f"{len(old)} layers can become {len(old)} to {2 * len(old)}, not {layers}")
+    first = (len(old) - extra + 1) // 2
+    new = []
+    for i, layer in enumerate(old):
+        new.append(layer)
+        if first <= i < first + extra:
+            new.append({k: jnp.zeros_like(p) if k in ("o", "down") else jnp.array(p) for k, p in layer.items()})
+    return {**params, "layers": new}
 
 
 def train(folder: Path, settings: RunSettings, *, start: Path | None = None, first: int | None = None,
-          data: int = 1, tensor: int = 1, save_every: int = 100, evaluate_every: int = 200,
+          layers: int | None = None, data: int = 1, tensor: int = 1, save_every: int = 100, evaluate_every: int = 200,
           minutes: float | None = None) -> Trainer:  # fmt: skip
-    """Run (or continue) a training until its last step, or for some minutes. A new run may `start` at a checkpoint."""
+    """Run (or continue) a training until its last step, or for some minutes. A new run may `start` at a checkpoint, and
+    with more `layers` than that has."""
     params = None
     if start is not None and not (folder / "state.npz").exists():
-        settings, params = continued(start, settings, first)
+        settings, params = continued(start, settings, first, layers)
         known = PreTrainedTokenizerFast.from_pretrained(start)
         known.chat_template = tokenizer.TEMPLATE.read_text("utf-8")
         known.save_pretrained(folder / "tokenizer")
@@ -253,7 +272,9 @@ def main(
     invented: int = RunSettings.invented,
     whole: int = RunSettings.whole,
     hidden: int = RunSettings.hidden,
-    layers: int = RunSettings.layers,
+    layers: Annotated[
+        int | None, typer.Option(help="of a new run; more than its checkpoint has make it deeper")
+    ] = None,
     mlp: int = RunSettings.mlp,
     seed: int = 0,
     data: Annotated[int, typer.Option(help="devices of the mesh's data axis")] = 1,
@@ -263,9 +284,9 @@ def main(
     evaluate_every: int = 200,
 ) -> None:
     """Train the planner, or continue its training."""
-    settings = RunSettings(steps=steps, hidden=hidden, layers=layers, mlp=mlp, seed=seed, invented=invented,
-                           whole=whole, bfloat16=bfloat16)  # fmt: skip
-    train(run, settings, start=start, first=first, data=data, tensor=tensor, minutes=minutes,
+    settings = RunSettings(steps=steps, hidden=hidden, layers=layers or RunSettings.layers, mlp=mlp, seed=seed,
+                           invented=invented, whole=whole, bfloat16=bfloat16)  # fmt: skip
+    train(run, settings, start=start, first=first, layers=layers, data=data, tensor=tensor, minutes=minutes,
           evaluate_every=evaluate_every)  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from assistant.plugin.plan import Plan, Step
 
 from .errands import KINDS, Choice, Template, confusions, synonym, words
+from .wording import value
 
 SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -137,7 +138,7 @@ def _value(
         return _seconds(rng)
     if kind not in KINDS:
         kind = rng.choice(KINDS)
-    text = rng.choice(words(kind, evaluation))
+    text = rng.choice(words(kind, evaluation=True)) if evaluation else value(kind, rng)
     return text, text
 
 
@@ -239,7 +240,7 @@ def noisy(sentence: Sentence, rng: Random) -> Sentence:
     bare = rng.random() < 0.5  # recognisers write no punctuation
     mishear = rng.choice([0, 0.1, 0.15, 0.2, 0.3]) if bare else 0
     slip = rng.choice([0, 0, 0, 0.03])
-    swap = rng.choice([0, 0, 0.1, 0.25])
+    swap = rng.choice([0, 0.1, 0.2, 0.3])
     filler = rng.choice([0, 0, 0.04, 0.1])
     out: list[Word] = []
     index: list[int] = []  # old position → new position

@@ -147,6 +147,35 @@ async def test_follow_up_uses_earlier_results(world: World) -> None:
     assert alone.status_code == 422  # another session has no such result
 
 
+async def test_follow_up_of_a_follow_up(world: World) -> None:
+    """What only passed a result on makes nothing, so the next one refers to what was made before; so does a correction
+    of what was asked about it."""
+    send = ("messages.send", {"to": ["Alice"], "attachments": ["^2"]})
+    world.planner.says("gif of my last two photos", SELECT, GIF)
+    world.planner.says("now send it to Alice", send)
+    world.planner.says("and to Benny", ("messages.send", {"to": ["Benny"], "attachments": ["^2"]}))
+    world.planner.says("no, to Alice", send)
+    world.planner.says("note that it works", ("notes.add", {"text": "it works"}))
+    before = len(world.mails())
+    await world.command("gif of my last two photos", session="chain")
+    await world.command("now send it to Alice", session="chain", approve=True)
+    asked = await world.command("and to Benny", session="chain")
+    [earlier] = world.planner.asked[-1][1]
+    assert earlier.text == "gif of my last two photos. now send it to Alice"
+    assert [s.tool for s in earlier.plan.steps] == ["photos.select", "gif.create", "messages.send"]
+    assert earlier.plan.steps[2].args == {"to": ["Alice"], "attachments": ["$2"]}
+    assert [str(t) for t in earlier.results] == ["list[Photo]", "Gif"]
+    assert asked["status"] == "needs_confirmation"
+    corrected = await world.command("no, to Alice", session="chain", approve=True)
+    assert corrected["status"] == "done"
+    assert (await world.client.get(f"/command/{asked['id']}")).json()["status"] == "cancelled"
+    sent = [message_from_bytes(m.read_bytes(), policy=policy.default) for m in world.mails()[before:]]
+    assert [a.get_content_type() for m in sent for a in m.iter_attachments()] == ["image/gif", "image/gif"]
+    await world.command("note that it works", session="chain")
+    lost = await world.client.post("/command", json={"text": "and to Benny", "session": "chain"})
+    assert lost.status_code == 422  # the note has nothing to do with it
+
+
 async def test_correction_of_what_was_asked(world: World) -> None:
     world.planner.says("tell Alice we are late", ("messages.send", {"to": ["Alice"], "text": "we are late"}))
     world.planner.says("no, to Benny", ("messages.send", {"to": ["Benny"], "text": "we are late"}))

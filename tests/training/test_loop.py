@@ -6,15 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from assistant.training import network
 from assistant.training.curriculum import LESSONS
 from assistant.training.export import save_checkpoint
-from assistant.training.loop import RunSettings, Trainer, continued
+from assistant.training.loop import RunSettings, Trainer, continued, deeper
 
 SMALL = RunSettings(
     steps=12, vocab=1500, hidden=32, layers=2, heads=2, kv_heads=1, head_dim=16, mlp=48, invented=1, warmup=2
@@ -71,6 +73,24 @@ def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, encoder) -> None:
     assert again.first == 1200 and again.muon > settings.muon, "lessons again, with full steps"
     for mine, theirs in zip(jax.tree.leaves(params), jax.tree.leaves(trainer.params), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=0.01 * float(np.abs(theirs).max()))  # bfloat16 lies between
+
+    deep, _ = continued(tmp_path / "out", RunSettings(steps=5), layers=4)
+    assert deep.layers == 4
+
+
+def test_a_deeper_network_computes_the_same_and_learns(tmp_path: Path, encoder) -> None:
+    trainer, _ = run(tmp_path / "run", encoder, 2)
+    settings = replace(SMALL, layers=3)
+    deep = Trainer(tmp_path / "run", settings, curriculum=trainer.curriculum, start=deeper(trainer.params, 3))
+    [(shape, packs), *_] = trainer._packs(5)
+    batch = network.batch(packs)
+    wanted, _ = network.loss(trainer.params, trainer.config, shape, batch)
+    found, _ = network.loss(deep.params, deep.config, shape, batch)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    deep.train_step()
+    assert float(np.abs(deep.params["layers"][1]["down"]).max()) > 0, "the new layer has learned something"
+    with pytest.raises(ValueError, match="2 layers can become 2 to 4, not 5"):
+        deeper(trainer.params, 5)
 
 
 CURVE = """

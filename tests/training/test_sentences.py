@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from random import Random
@@ -9,7 +10,7 @@ from random import Random
 import pytest
 
 from assistant.plugin.plan import check, is_span
-from assistant.training import errands
+from assistant.training import errands, wording
 from assistant.training.composing import composed
 from assistant.training.errands import ERRANDS, HELD_OUT_DOMAINS, Domain, Template, builtin, domains, words
 from assistant.training.sentences import Example, fill, finish, join, noisy, say_number
@@ -28,6 +29,24 @@ def spoken(example: Example, tools) -> list[str]:
 def test_the_authored_errands_hold() -> None:
     done = subprocess.run([sys.executable, ERRANDS / "check.py"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize("kind", errands.KINDS)
+def test_new_slot_values(kind: str) -> None:
+    """Many that nobody wrote, none that is kept for evaluation, and every rule of the grammar leads to words."""
+    rng = Random(kind)
+    found = {wording.value(kind, rng) for _ in range(2000)}
+    assert len(found - set(words(kind))) > 300
+    assert not found & set(words(kind, evaluation=True)) and not any(errands.held_out(v.casefold()) for v in found)
+    assert all(v and v == " ".join(v.split()) and "{" not in v and "|" not in v for v in found)
+    texts = {fill(Template(f"x {{v:{kind}}}", ()), rng, evaluation=True).words[1].text for _ in range(50)}
+    assert texts <= {t for v in words(kind, evaluation=True) for t in re.findall(r"\w+|[^\w\s]", v)}
+
+
+def test_every_rule_of_the_grammar() -> None:
+    for rule in wording.grammar():
+        for _ in range(50):
+            assert "{" not in wording.expand(rule, Random(rule))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
