@@ -22,19 +22,27 @@ FILE = "planner.json"
 @dataclass(frozen=True)
 class Calibration:
     """confidence = sigmoid(bias + total · Σ logprob + worst · min logprob); plans below `threshold` are asked about,
-    empty ones (refusals) never are. Without a file the confidence is the plan's own probability."""
+    empty ones (refusals) never are. An argument's is sigmoid(argument_bias + argument_total · Σ logprob). Without a
+    file both are the choices' own probability."""
 
     bias: float | None = None
     total: float = 1.0
     worst: float = 0.0
     threshold: float = 0.3
+    argument_bias: float | None = None
+    argument_total: float = 1.0
 
     def confidence(self, logprobs: Sequence[float]) -> float:
-        """Of a plan (or one argument) whose choices had these log-probabilities."""
+        """Of a plan whose choices had these log-probabilities."""
         total, worst = sum(logprobs), min(logprobs, default=0.0)
-        if self.bias is None:
+        return math.exp(total) if self.bias is None else _sigmoid(self.bias + self.total * total + self.worst * worst)
+
+    def of_argument(self, logprobs: Sequence[float]) -> float:
+        """Of one argument whose choices had these log-probabilities."""
+        total = sum(logprobs)
+        if self.argument_bias is None:
             return math.exp(total)
-        return 1 / (1 + math.exp(min(700.0, -(self.bias + self.total * total + self.worst * worst))))
+        return _sigmoid(self.argument_bias + self.argument_total * total)
 
     @classmethod
     def load(cls, folder: Path) -> Calibration:
@@ -45,6 +53,10 @@ class Calibration:
     def save(self, folder: Path) -> None:
         """Write `planner.json`."""
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(min(700.0, -x)))
 
 
 def choices(tokens: Sequence[Token]) -> list[float]:

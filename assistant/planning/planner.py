@@ -148,7 +148,7 @@ class Planner:
                 gaps=read.missing,
                 refused=not read.plan.steps,
                 confidence=self.calibration.confidence(confidence.choices(result.tokens)),
-                arguments={place: self.calibration.confidence(logprobs) for place, logprobs in tokens.items()},
+                arguments={place: self.calibration.of_argument(logprobs) for place, logprobs in tokens.items()},
             )
         )
 

@@ -1,16 +1,20 @@
-"""Fits the planner's confidence: a logistic regression of "the plan is exact" on what the model thought of it."""
+"""Fits the planner's confidence: logistic regressions of "the plan is exact" and "the argument is right" on what the
+model thought of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistant.planning import Calibration, Planner, PlanningError
+from assistant.planning import Calibration, Planned, Planner, PlanningError
 from assistant.planning.confidence import choices
+from assistant.plugin.signature import ToolSpec
 
-from .scoring import Outcome, exact
+from .scoring import Outcome, Truth, arguments, exact
 
 if TYPE_CHECKING:
     from .evaluate import Case
@@ -21,10 +25,12 @@ WANTED = 0.8
 
 
 def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
-    """Run the cases and fit. With too few mistakes to learn from, the neutral calibration is returned."""
+    """Run the cases and fit. The planner's own calibration must be the neutral one, which is also returned when there
+    are too few mistakes to learn from."""
     drafts = [(c, planner.draft(c.say, [c.before] if c.before else [])) for c in cases]
     streams = [(c, d, planner.engine.submit(d.request)) for c, d in drafts if d.request]
     features, right = [], []
+    parts: list[tuple[float, bool]] = []
     for c, draft, stream in streams:
         result = planner.reconsidered(draft, stream.result())
         logprobs = choices(result.tokens)
@@ -32,6 +38,7 @@ def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
             planned = planner.read(draft, result)
             asked = tuple(argument for _, argument in planned.gaps)
             correct = exact(Outcome(c.say, c.truth, planned.plan, asked), planner.tools)
+            parts += judged(planned, c.truth, planner.tools)
         except PlanningError:
             correct = False
         features.append([1.0, sum(logprobs), min(logprobs, default=0.0)])
@@ -43,7 +50,23 @@ def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
     if worst < 0:  # the two go together; a likelier choice must never count against a plan
         (bias, total), worst = logistic(x[:, :2], y), 0.0
     confidence = 1 / (1 + np.exp(-x @ np.array([bias, total, worst])))
-    return Calibration(round(bias, 4), round(total, 4), round(worst, 4), threshold(confidence, y))
+    fitted = Calibration(round(bias, 4), round(total, 4), round(worst, 4), threshold(confidence, y))
+    if sum(not ok for _, ok in parts) < 5:
+        return fitted
+    of_argument = logistic(np.array([[1.0, logprob] for logprob, _ in parts]), np.array([float(ok) for _, ok in parts]))
+    return replace(fitted, argument_bias=round(of_argument[0], 4), argument_total=round(of_argument[1], 4))
+
+
+def judged(planned: Planned, truth: Truth, tools: Mapping[str, ToolSpec]) -> list[tuple[float, bool]]:
+    """(log-probability, whether it is right) of each argument, where the tools are the right ones. `planned` must come
+    from a planner with the neutral calibration."""
+    if [s.tool for s in planned.plan.steps] != [s.tool for s in truth.plan.steps]:
+        return []
+    mine, meant = ([arguments(s, tools[s.tool]) for s in plan.steps] for plan in (planned.plan, truth.plan))
+    return [
+        (math.log(max(probability, 1e-30)), mine[n - 1].get(name) == meant[n - 1].get(name))
+        for (n, name), probability in planned.arguments.items()
+    ]
 
 
 def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 1e-2, steps: int = 50) -> list[float]:

@@ -7,10 +7,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from assistant.planning import Planner
+from assistant.planning import Planned, Planner
 from assistant.plugin.plan import Plan, Step
 from assistant.training import report
-from assistant.training.calibrate import logistic, threshold
+from assistant.training.calibrate import judged, logistic, threshold
 from assistant.training.errands import Template
 from assistant.training.evaluate import EvaluationSet, builtin_sets, evaluate, heard, unseen_sets
 from assistant.training.scoring import Outcome, Truth, difference, exact, facts, figures, same, words
@@ -114,6 +114,16 @@ def test_logistic_regression_finds_the_weights():
     x = np.c_[np.ones(4000), rng.normal(size=(4000, 2))]
     y = (rng.random(4000) < 1 / (1 + np.exp(-x @ np.array([0.5, 2.0, -1.0])))).astype(float)
     assert logistic(x, y) == pytest.approx([0.5, 2.0, -1.0], abs=0.25)
+
+
+def test_arguments_are_judged_where_the_tools_are_right(tools):
+    meant = Truth(plan(SELECT, Step("gif.create", {"photos": "$1", "size": "small"})))
+    found = plan(SELECT, Step("gif.create", {"photos": "$1", "size": "large", "bounce": True}))
+    sure = {(1, "count"): 0.9, (2, "photos"): 1.0, (2, "size"): 0.5, (2, "bounce"): 0.0}
+    right = judged(Planned("…", found, arguments=sure), meant, tools)
+    assert [ok for _, ok in right] == [True, True, False, False]
+    assert [logprob for logprob, _ in right][:3] == pytest.approx(np.log([0.9, 1.0, 0.5]))
+    assert judged(Planned("…", plan(SELECT), arguments=sure), meant, tools) == []
 
 
 def test_the_threshold_keeps_what_is_right():

@@ -142,12 +142,17 @@ def test_every_choice_and_only_choices_count():
     fitted = Calibration(bias=2.0, total=1.0, worst=0.5)
     assert fitted.confidence([0.0]) > fitted.confidence([-1.0]) > fitted.confidence([-5.0, -5.0])
     assert 0 <= fitted.confidence([-1e9]) < 1e-9
+    assert Calibration().of_argument([-0.1, -0.2]) == pytest.approx(0.7408, abs=1e-4)
+    assert fitted.of_argument([-1.0]) == pytest.approx(0.3679, abs=1e-4), "arguments have a fit of their own"
+    fitted = Calibration(bias=2.0, argument_bias=3.0, argument_total=2.0)
+    assert fitted.of_argument([-0.5, -1.0]) == pytest.approx(0.5)
+    assert fitted.of_argument([-1e9]) < 1e-9
 
 
 def test_the_calibration_travels_with_the_checkpoint(tmp_path):
     assert Calibration.load(tmp_path) == Calibration()
-    Calibration(1.5, 0.7, 0.2, 0.6).save(tmp_path)
-    assert Calibration.load(tmp_path) == Calibration(1.5, 0.7, 0.2, 0.6)
+    Calibration(1.5, 0.7, 0.2, 0.6, 2.5, 0.9).save(tmp_path)
+    assert Calibration.load(tmp_path) == Calibration(1.5, 0.7, 0.2, 0.6, 2.5, 0.9)
 
 
 def test_words_of_an_answer_may_be_used_by_a_correction(planner: Planner):
