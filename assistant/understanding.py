@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import metrics
-from .command import ASKING, SUBMITTED, CommandError, command, planned_json, planned_of
+from .command import ASKING, SUBMITTED, CommandError, UnknownCommand, command, planned_json, planned_of
 from .execution.answers import NO, YES, same, understand
 from .execution.contacts import simple
-from .execution.errand import FINISHED, AnswerError, ErrandRequest, NotAsked
+from .execution.errand import FINISHED, AnswerError, ErrandRequest, NotAsked, UnknownErrand
 from .execution.words import join
 from .planning.planned import Earlier, Planned, PlanningError, Question
-from .plugin.plan import Plan, PlanError, check
+from .plugin.plan import Plan, PlanError, Reference, check
 from .plugin.signature import Type
 from .telemetry import span
 
@@ -67,8 +67,8 @@ class Understanding:
         corrects = last is not None and last["question"] is not None and CORRECTION.match(row["text"]) is not None
         if corrects and last is not None and last["question"]["kind"] == "confirm":
             await self._a.cancel(last["id"])  # "no, to Priya": the message that was asked about does not leave
-            last["results"] = True
-        source = await self._source(last)
+            last["results"] = last["began"]
+        source = await self._source(row, last)
         earlier = self._earlier(source)
         begun = time.perf_counter()
         with span("plan", command=row["id"]):
@@ -174,7 +174,8 @@ class Understanding:
         return planned
 
     async def _last(self, row: dict[str, Any]) -> dict[str, Any] | None:
-        """The command before this one in its session: id, text, answers, plan, question, whether it has results."""
+        """The command before this one in its session: id, text, answers, plan, question, whether the executor has it
+        (`began`) and whether it has results."""
         before = await self._a._db(self._a.commands.last, row["session"], row["created"])
         if before is None or row["created"] - before["created"] > FOLLOWS_S:
             return None
@@ -184,40 +185,52 @@ class Understanding:
             return None
         began = before["status"] == SUBMITTED
         return {
-            "id": before["id"], "text": before["text"], "plan": now.plan, "question": now.question,
-            "answers": tuple(before["planned"]["answers"]), "results": began and now.status in FINISHED,
-            "previous": before["previous"],
+            "id": before["id"], "text": before["text"], "shown": "", "plan": now.plan, "made": len(now.plan.steps),
+            "answers": tuple(before["planned"]["answers"]), "question": now.question, "began": began,
+            "results": began and now.status in FINISHED, "previous": before["previous"],
         }  # fmt: skip
 
-    async def _source(self, last: dict[str, Any] | None) -> dict[str, Any] | None:
+    async def _source(self, row: dict[str, Any], last: dict[str, Any] | None) -> dict[str, Any] | None:
         """What a follow-up refers to: the last command; but after one that only passed on what an earlier command had
         made ("now send it to Bob too"), the earlier one, with what came after as part of it."""
-        if last is None or last["previous"] is None or not self._passes_on(last["plan"]):
+        if last is None or last["previous"] is None or not self._passes_on(last):
             return last
-        first = await self._a.rest(last["previous"], 0)
-        by = len(first.plan.steps)
-        after = [s.mapped(lambda r: replace(r, step=r.step + (0 if r.previous else by), previous=False))
-                 for s in last["plan"].steps]  # fmt: skip
-        return {
-            **last, "id": first.id, "text": f"{first.text.rstrip(' .!?')}. {last['text']}", "results": True,
-            "plan": Plan((*first.plan.steps, *after)), "made": by,
-        }  # fmt: skip
+        try:
+            before = await self._a._db(self._a.commands.get, last["previous"])
+            first = await self._a.executor.state(last["previous"])
+        except (UnknownCommand, UnknownErrand):
+            return last  # forgotten in the meantime
+        if row["created"] - before["created"] > FOLLOWS_S:
+            return last
+        steps = first.plan.steps
 
-    def _passes_on(self, plan: Plan) -> bool:
-        """Whether a plan uses results of the previous errand, and makes nothing that a tool could take."""
-        tools = self._a.registry
+        def joined(reference: Reference) -> Reference:
+            n = reference.step + (0 if reference.previous else len(steps))
+            return replace(reference, step=n, previous=False)
+
+        after = [s.mapped(self._a.registry[s.tool], joined) for s in last["plan"].steps]
+        answers = (before["text"], *before["planned"]["answers"], *last["answers"])
+        shown = f"{before['text'].rstrip(' .!?')}. {last['text']}"
+        return {**last, "id": before["id"], "shown": shown, "plan": Plan((*steps, *after)), "made": len(steps),
+                "answers": answers, "results": True}  # fmt: skip
+
+    def _passes_on(self, last: dict[str, Any]) -> bool:
+        """Whether a command uses results of the one before and makes nothing that a tool could take. One that waits for
+        a missing argument does not: the next words may be that."""
+        tools, steps = self._a.registry, last["plan"].steps
+        if any(s.tool not in tools for s in steps) or (last["question"] and last["question"]["kind"] != "confirm"):
+            return False
         taken = [p.type for spec in tools.values() for p in spec.parameters if not p.type.is_value]
-        made = [tools[s.tool].returns for s in plan.steps if s.tool in tools]
-        uses = any(r.previous for s in plan.steps for r in s.references())
-        return uses and not any(t.takes(m) for t in taken for m in made)
+        uses = any(r.previous for s in steps for r in s.references(tools[s.tool]))
+        return uses and not any(type_.takes(tools[s.tool].returns) for s in steps for type_ in taken)
 
     def _earlier(self, source: dict[str, Any] | None) -> Earlier | None:
         if source is None:
             return None
         tools, plan = self._a.registry, source["plan"]
-        made = plan.steps[: source.get("made")] if source["results"] else ()
+        made = plan.steps[: source["made"]] if source["results"] else ()
         types = tuple(tools[s.tool].returns for s in made if s.tool in tools)
-        return Earlier(source["text"], plan, types, source["answers"])
+        return Earlier(source["text"], plan, types, source["answers"], source["shown"])
 
     async def _answers(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
         """Whether the words are plainly the answer to the open question; then they have been given as such."""

@@ -15,16 +15,6 @@ class NothingThere(ValueError):
     """A reference stands for nothing that could be worked with; the message is fit for the user."""
 
 
-def references(step: Step, spec: ToolSpec) -> list[Reference]:
-    """The references among a step's arguments. A "$1" in a text of the user's is no reference."""
-    found = []
-    for name, value in step.args.items():
-        parameter = spec.by_name.get(name)
-        if parameter and not parameter.type.is_value:
-            found += [r for v in (value if isinstance(value, list) else [value]) if (r := Reference.parse(v))]
-    return found
-
-
 def arguments(step: Step, spec: ToolSpec, lookup: Lookup) -> dict[str, Any]:
     """The step's arguments as typed JSON. Raises NothingThere when a referenced result is an empty list."""
     return {n: _resolve(v, spec.by_name[n].type, lookup) for n, v in step.args.items() if n in spec.by_name}

@@ -23,7 +23,7 @@ from .effects import WISHES, Declined, Dispatcher, Failed, JournalError, Refused
 from .errand import FINISHED, AnswerError
 from .plugins import Grants, NotApproved
 from .policy import acts_itself
-from .references import NothingThere, arguments, references
+from .references import NothingThere, arguments
 from .reply import doing, summary
 from .sandbox import Call, CallResult, SandboxError, SandboxUnavailable, ToolFailed, ToolLimit, ToolTimedOut
 from .store import Store
@@ -124,7 +124,7 @@ class ErrandRun:
         step, spec = self._plan.steps[n - 1], self._s.registry.get(row["tool"])
         if spec is None:
             return await self._mark(n, "failed", error=f"the tool {row['tool']} is no longer installed")
-        for reference in references(step, spec):
+        for reference in step.references(spec):
             if not reference.previous and await self._settled[reference.step - 1] != "done":
                 why = f"step {reference.step}, {doing(self._plan.steps[reference.step - 1].tool)}, was not done"
                 return await self._mark(n, "cancelled" if self._cancelled else "skipped", error=why)
@@ -140,7 +140,7 @@ class ErrandRun:
         await self._mark(n, "running")
         artifacts: list[dict[str, Any]] = []
         try:
-            args = arguments(step, spec, await self._results(references(step, spec)))
+            args = arguments(step, spec, await self._results(step.references(spec)))
             call = self._call(n, spec, args, waited)
             if wish is None:
                 with span("tool", errand=self.id, step=n, tool=spec.name):

@@ -22,8 +22,8 @@ FILE = "planner.json"
 @dataclass(frozen=True)
 class Calibration:
     """confidence = sigmoid(bias + total · Σ logprob + worst · min logprob); plans below `threshold` are asked about,
-    empty ones (refusals) never are. An argument's is sigmoid(argument_bias + argument_total · Σ logprob). Without a
-    file both are the choices' own probability."""
+    empty ones (refusals) never are. An argument's is sigmoid(argument_bias + argument_total · Σ logprob). Where a
+    bias is missing it is the choices' own probability."""
 
     bias: float | None = None
     total: float = 1.0

@@ -17,13 +17,14 @@ class PlanningError(ValueError):
 
 @dataclass(frozen=True)
 class Earlier:
-    """An errand of the session's past. `results` are its steps' types, for `^n`; `answers` what the user said to its
-    questions."""
+    """An errand of the session's past. `results` are its steps' types, for `^n`; `answers` what else the user said that
+    may be quoted, such as answers to its questions; `shown` what the model is shown in place of `text`."""
 
     text: str
     plan: Plan
     results: tuple[Type, ...] = ()
     answers: tuple[str, ...] = ()
+    shown: str = ""
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,10 @@ class Planner:
             text = f"I did not find that. {questions.ask(spec, p).text}"
             return replace(planned, question=Question("missing", text))
         before = first.plan.steps[: makers[-1]]
-        moved = [_shifted(step, len(before)) for step in planned.plan.steps]
+        moved = [
+            step.mapped(self.tools[step.tool], lambda r: r if r.previous else replace(r, step=r.step + len(before)))
+            for step in planned.plan.steps
+        ]
         index = place[0] - 1
         value = f"${len(before)}" if p.required or not p.type.item else [f"${len(before)}"]
         spec = self.tools[moved[index].tool]
@@ -266,7 +269,7 @@ class Planner:
     def _prompt(self, grammar: PlanGrammar, folded: Sequence[Folded], earlier: Earlier | None) -> list[int]:
         before = None
         if earlier is not None:
-            before = folded[1].text, self._fold_lines(self._written(earlier.plan))
+            before = self._fold(earlier.shown or earlier.text).text, self._fold_lines(self._written(earlier.plan))
         return prompt.render(self.tokenizer, list(grammar.tools.values()), folded[0].text, before)
 
     def _written(self, plan: Plan) -> str:
@@ -289,8 +292,3 @@ def _optional(p: Parameter) -> Parameter:
 
 def _ordered(spec: ToolSpec, args: dict[str, Any]) -> dict[str, Any]:
     return {p.name: args[p.name] for p in spec.parameters if p.name in args}
-
-
-def _shifted(step: Step, by: int) -> Step:
-    """The step after `by` new ones were put before it."""
-    return step.mapped(lambda r: r if r.previous else replace(r, step=r.step + by))

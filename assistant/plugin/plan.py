@@ -52,12 +52,14 @@ class Step:
     tool: str
     args: dict[str, Any] = field(default_factory=dict)
 
-    def references(self) -> list[Reference]:
-        values = [v for a in self.args.values() for v in (a if isinstance(a, list) else [a])]
+    def references(self, spec: ToolSpec) -> list[Reference]:
+        """The references among the arguments. A "$1" in a text of the user's is no reference."""
+        refers = [v for p in spec.parameters if not p.type.is_value and (v := self.args.get(p.name)) is not None]
+        values = [v for a in refers for v in (a if isinstance(a, list) else [a])]
         return [r for v in values if (r := Reference.parse(v))]
 
-    def mapped(self, change: Callable[[Reference], Reference]) -> Step:
-        """The step with its references changed."""
+    def mapped(self, spec: ToolSpec, change: Callable[[Reference], Reference]) -> Step:
+        """The step with its references changed; words of the user that look like one stay as they are."""
 
         def moved(value: Any) -> Any:
             if isinstance(value, list):
@@ -65,7 +67,8 @@ class Step:
             reference = Reference.parse(value)
             return str(change(reference)) if reference else value
 
-        return Step(self.tool, {name: moved(value) for name, value in self.args.items()})
+        refers = {p.name for p in spec.parameters if not p.type.is_value}
+        return Step(self.tool, {name: moved(v) if name in refers else v for name, v in self.args.items()})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from assistant.planning import Calibration, Planned, Planner, PlanningError
 from assistant.planning.confidence import choices
 from assistant.plugin.signature import ToolSpec
 
-from .scoring import Outcome, Truth, arguments, exact
+from .scoring import Outcome, Truth, arguments, exact, same
 
 if TYPE_CHECKING:
     from .evaluate import Case
@@ -54,19 +54,21 @@ def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
     if sum(not ok for _, ok in parts) < 5:
         return fitted
     of_argument = logistic(np.array([[1.0, logprob] for logprob, _ in parts]), np.array([float(ok) for _, ok in parts]))
+    if of_argument[1] < 0:
+        return fitted
     return replace(fitted, argument_bias=round(of_argument[0], 4), argument_total=round(of_argument[1], 4))
 
 
 def judged(planned: Planned, truth: Truth, tools: Mapping[str, ToolSpec]) -> list[tuple[float, bool]]:
     """(log-probability, whether it is right) of each argument, where the tools are the right ones. `planned` must come
     from a planner with the neutral calibration."""
+    logprobs = {place: math.log(max(probability, 1e-30)) for place, probability in planned.arguments.items()}
+    if same(planned.plan, truth.plan, tools):
+        return [(logprob, True) for logprob in logprobs.values()]
     if [s.tool for s in planned.plan.steps] != [s.tool for s in truth.plan.steps]:
         return []
     mine, meant = ([arguments(s, tools[s.tool]) for s in plan.steps] for plan in (planned.plan, truth.plan))
-    return [
-        (math.log(max(probability, 1e-30)), mine[n - 1].get(name) == meant[n - 1].get(name))
-        for (n, name), probability in planned.arguments.items()
-    ]
+    return [(p, mine[n - 1].get(name) == meant[n - 1].get(name)) for (n, name), p in logprobs.items()]
 
 
 def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 1e-2, steps: int = 50) -> list[float]:

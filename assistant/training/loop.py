@@ -231,6 +231,8 @@ def train(folder: Path, settings: RunSettings, *, start: Path | None = None, fir
         known.chat_template = tokenizer.TEMPLATE.read_text("utf-8")
         known.save_pretrained(folder / "tokenizer")
     settings = open_run(folder, settings)
+    if params is not None and len(params["layers"]) != settings.layers:
+        raise ValueError(f"{folder} holds the settings of a run with {settings.layers} layers; start in another folder")
     mesh = meshes.make_mesh(data, tensor, jax.devices()[: data * tensor])
     trainer = Trainer(folder, settings, mesh, start=params)
     trainer.resume()

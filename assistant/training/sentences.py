@@ -13,8 +13,8 @@ from typing import Any
 
 from assistant.plugin.plan import Plan, Step
 
+from . import wording
 from .errands import KINDS, Choice, Template, confusions, synonym, words
-from .wording import value
 
 SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -138,7 +138,7 @@ def _value(
         return _seconds(rng)
     if kind not in KINDS:
         kind = rng.choice(KINDS)
-    text = rng.choice(words(kind, evaluation=True)) if evaluation else value(kind, rng)
+    text = rng.choice(words(kind, evaluation=True)) if evaluation else wording.value(kind, rng)
     return text, text
 
 

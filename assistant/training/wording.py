@@ -27,7 +27,7 @@ def value(kind: str, rng: Random) -> str:
 
 
 def expand(rule: str, rng: Random) -> str:
-    """One of the texts that a rule of `grammar.txt` stands for; its README tells how rules are written."""
+    """One of the texts that a rule of `grammar.txt` stands for; `data/errands/README.md` tells how they are written."""
     if rule.startswith("="):
         return rng.choice(words(rule[1:]))
     if rule.startswith("reworded:"):

@@ -8,7 +8,7 @@ from assistant.execution.answers import understand, value
 from assistant.execution.attachments import AttachmentError, Attachments
 from assistant.execution.errand import AnswerError
 from assistant.execution.plugins import Grants, NotApproved
-from assistant.execution.references import NothingThere, arguments, references
+from assistant.execution.references import NothingThere, arguments
 from assistant.plugin.manifest import Manifest
 from assistant.plugin.plan import Step
 from assistant.plugin.registry import OWN_DISTRIBUTION, Plugin, load_registry
@@ -89,7 +89,7 @@ def test_arguments():
     results = {1: photos, 2: gif, 3: []}
     send = Step("messages.send", {"to": ["$1"], "text": "$2", "attachments": ["$2", "$1"]})
     spec = tools["messages.send"]
-    assert [str(r) for r in references(send, spec)] == ["$2", "$1"]  # words are no references
+    assert [str(r) for r in send.references(spec)] == ["$2", "$1"]  # words are no references
     assert arguments(send, spec, lambda r: results[r.step]) == {
         "to": ["$1"],
         "text": "$2",

@@ -124,6 +124,9 @@ def test_arguments_are_judged_where_the_tools_are_right(tools):
     assert [ok for _, ok in right] == [True, True, False, False]
     assert [logprob for logprob, _ in right][:3] == pytest.approx(np.log([0.9, 1.0, 0.5]))
     assert judged(Planned("…", plan(SELECT), arguments=sure), meant, tools) == []
+    note, other = (Step("notes.add", {"text": t}) for t in "ab")
+    swapped = Planned("…", plan(other, note), arguments={(1, "text"): 0.5, (2, "text"): 0.5})
+    assert all(ok for _, ok in judged(swapped, Truth(plan(note, other)), tools)), "independent steps in any order"
 
 
 def test_the_threshold_keeps_what_is_right():

@@ -8,6 +8,7 @@ from email import message_from_bytes, policy
 
 import pytest
 
+from assistant.execution.errand import UnknownErrand
 from assistant.planning.planned import PlanningError
 
 from .conftest import World
@@ -161,7 +162,8 @@ async def test_follow_up_of_a_follow_up(world: World) -> None:
     await world.command("now send it to Alice", session="chain", approve=True)
     asked = await world.command("and to Benny", session="chain")
     [earlier] = world.planner.asked[-1][1]
-    assert earlier.text == "gif of my last two photos. now send it to Alice"
+    assert earlier.shown == "gif of my last two photos. now send it to Alice"
+    assert (earlier.text, earlier.answers) == ("now send it to Alice", ("gif of my last two photos",))
     assert [s.tool for s in earlier.plan.steps] == ["photos.select", "gif.create", "messages.send"]
     assert earlier.plan.steps[2].args == {"to": ["Alice"], "attachments": ["$2"]}
     assert [str(t) for t in earlier.results] == ["list[Photo]", "Gif"]
@@ -174,6 +176,48 @@ async def test_follow_up_of_a_follow_up(world: World) -> None:
     await world.command("note that it works", session="chain")
     lost = await world.client.post("/command", json={"text": "and to Benny", "session": "chain"})
     assert lost.status_code == 422  # the note has nothing to do with it
+
+
+async def test_words_across_two_utterances_were_never_said(world: World) -> None:
+    world.planner.says("gif of my last two photos", SELECT, GIF)
+    world.planner.says("send it to Alice", ("messages.send", {"to": ["Alice"], "attachments": ["^2"]}))
+    for text in ("photos. send", "last two photos"):
+        world.planner.says(f"write {len(text)}", ("messages.send", {"to": ["Alice"], "text": text}))
+    await world.command("gif of my last two photos", session="across")
+    await world.command("send it to Alice", session="across", approve=True)
+    crossing = await world.client.post("/command", json={"text": "write 12", "session": "across", "approve": True})
+    assert crossing.status_code == 422 and "was not said" in crossing.json()["detail"]
+    await world.command("send it to Alice", session="across", approve=True)
+    said = await world.command("write 15", session="across", approve=True)
+    assert said["status"] == "done"
+
+
+async def test_follow_up_of_what_was_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's errand is gone or too old: the follow-up before is all there is to refer to."""
+    world.planner.says("gif of my last two photos", SELECT, GIF)
+    world.planner.says("send it to Alice", ("messages.send", {"to": ["Alice"], "attachments": ["^2"]}))
+    world.planner.says("note fine", ("notes.add", {"text": "fine"}))
+    first = await world.command("gif of my last two photos", session="gone")
+    await world.command("send it to Alice", session="gone", approve=True)
+    executor, known = world.assistant.executor, world.assistant.executor.state
+
+    async def state(id: str) -> object:
+        if id == first["id"]:
+            raise UnknownErrand(id)
+        return await known(id)
+
+    monkeypatch.setattr(executor, "state", state)
+    assert (await world.command("note fine", session="gone"))["status"] == "done"
+    [earlier] = world.planner.asked[-1][1]
+    assert (earlier.text, earlier.shown) == ("send it to Alice", "")
+
+
+async def test_correction_of_what_was_read_back(world: World) -> None:
+    world.planner.says("note eggs", ("notes.add", {"text": "eggs"}), doubt=True)
+    world.planner.says("no, milk", ("notes.add", {"text": "milk"}))
+    first = await world.command("note eggs", session="doubt")
+    assert (await world.command("no, milk", session="doubt"))["status"] == "done"
+    assert (await world.client.get(f"/command/{first['id']}")).json()["status"] == "cancelled"
 
 
 async def test_correction_of_what_was_asked(world: World) -> None:

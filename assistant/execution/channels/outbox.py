@@ -33,7 +33,8 @@ class Outbox:
         except OSError as error:
             raise NotSent(f"the outbox {self._folder} cannot be written: {error.strerror}") from error
         try:
-            draft.unlink()
+            with contextlib.suppress(OSError):
+                draft.unlink()
             _sync(target.parent)
         except OSError as error:  # it is there, but a power cut could take it away
             raise Unsure(f"the outbox {self._folder} cannot be synced: {error.strerror}") from error
