@@ -87,7 +87,8 @@ def test_a_tool_that_no_plan_can_hold_is_not_offered(planner: Planner):
 
 
 def test_with_many_tools_the_fitting_ones_are_shown(planner: Planner, tools):
-    invented = {name: spec for d in domains()[:8] for name, spec in d.tools.items()}
+    others = ("air", "alarms", "allotment", "amusement-park", "archery", "babysitters", "bakery", "banking")
+    invented = {name: spec for d in domains() if d.name in others for name, spec in d.tools.items()}
     many = Planner(planner.engine, {**invented, **tools})
     names = many._chosen("make a gif of my last photos and send it to Ben", None)
     assert len(names) <= 12 and {"gif.create", "messages.send", "photos.select"} <= set(names)
