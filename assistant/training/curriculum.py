@@ -32,6 +32,9 @@ NAMES_ONLY = 450  # steps of reading before arguments come in
 MOST_INVENTED = 10  # tools in one prompt
 FEW_INVENTED = 6  # in a small one
 DESCRIBED = 3  # sentences in a signature's own words, of each invented tool
+PASSED_ON = 0.15  # of the follow-ups come after another one that only passed the result on
+TOO = ["now send it to {too:name} too", "and to {too:name}", "{too:name} as well", "send it to {too:name} too please",
+       "also to {too:name}", "forward it to {too:name}", "the same for {too:name}"]  # fmt: skip
 COMPOSED = 4000  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
@@ -184,6 +187,8 @@ class Curriculum:
         short = [[t for t in s if len(t.plan) == 1 and not t.before] or s for s in served]
         away = [pool for d, pool in self._away if not (d.tools.keys() & tools.keys())]
         refused = [t for d in sources for t in d.templates if not (t.plan or t.before)]
+        # "thanks", "undo that": without these, everything that is said after an errand would be taken for another one
+        after = [t for d in sources for t in d.templates if t.before and not t.plan and _uses(t) <= tools.keys()]
         near = [
             t for d in sources for t in d.templates if len(t.plan) == 1 and not (t.before or _uses(t) & tools.keys())
         ]
@@ -193,6 +198,8 @@ class Curriculum:
                 sentence = self._refusal(rng.choice(away), rng)
             elif refused and rng.random() < 0.07:
                 sentence = self._refusal(refused, rng)
+            elif after and rng.random() < 0.06:
+                sentence = self._refusal(after, rng)
             elif near and rng.random() < 0.06:
                 sentence = self._refusal(near, rng)
             else:
@@ -206,6 +213,8 @@ class Curriculum:
 
     def _sentence(self, pool: list[Template], rng: Random, joined: float) -> Sentence:
         template = rng.choice(pool)
+        if template.before and rng.random() < PASSED_ON:
+            template = passed_on(template, rng)
         sentence = fill(template, rng)
         if rng.random() < joined and template.plan and not template.ask:
             second = rng.choice(pool)
@@ -214,8 +223,25 @@ class Curriculum:
         return sentence
 
     def _refusal(self, templates: Sequence[Template], rng: Random) -> Sentence:
-        sentence = fill(rng.choice(templates), rng)
-        return replace(sentence, plan=[], ask=None, category="refuse")
+        template = rng.choice(templates)
+        if template.before and rng.random() < PASSED_ON:
+            template = passed_on(template, rng)
+        return replace(fill(template, rng), plan=[], ask=None, category="refuse")
+
+
+def passed_on(template: Template, rng: Random) -> Template:
+    """The follow-up of an errand whose result was also sent to somebody else ("… now send it to Bob too"), as the
+    planner is shown it; the template itself where nothing was sent, or where that would leave open who is meant."""
+    before = template.before
+    if before is None or not before.plan:
+        return template
+    tool, args = before.plan[-1]
+    again = [a["to"] for _, a in template.plan if "to" in a]
+    if not {"to", "attachments"} <= args.keys() or args["to"] in again:
+        return template
+    say = f"{before.say.rstrip(' .!?')}. {rng.choice(TOO)}"
+    sent = (tool, {"to": ["{too}"], "attachments": args["attachments"]})
+    return replace(template, before=replace(before, say=say, plan=(*before.plan, sent)))
 
 
 def _unserved(domain: Domain) -> list[Template]:

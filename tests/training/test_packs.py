@@ -13,8 +13,8 @@ from assistant.llm.attention import attention
 from assistant.planning import plantext
 from assistant.training import network
 from assistant.training.artificial import reading
-from assistant.training.curriculum import SMALL, Curriculum
-from assistant.training.errands import builtin
+from assistant.training.curriculum import BUILTIN, LESSONS, SMALL, Curriculum, passed_on
+from assistant.training.errands import Template, builtin
 from assistant.training.packs import Encoder, Shape
 from assistant.training.sentences import fill, finish
 
@@ -83,6 +83,30 @@ def test_the_curriculum_depends_on_seed_and_step_alone(encoder: Encoder) -> None
         one, two = (Curriculum(encoder, seed=5).packs(step, 2) for _ in range(2))
         for (_, a), (_, b) in zip(one, two, strict=True):
             assert all((x.tokens == y.tokens).all() for x, y in zip(a, b, strict=True))
+
+
+def test_refusals_are_learned_with_and_without_an_earlier_errand(encoder: Encoder) -> None:
+    curriculum = Curriculum(encoder)
+    examples = [e for n in range(30) for s, packs in curriculum.packs(LESSONS + n, 1) if s == BUILTIN for p in packs
+                for e in p.examples]  # fmt: skip
+    refused = [e for e in examples if not e.plan.steps and not e.ask]
+    assert 0.05 * len(examples) < len(refused) < 0.3 * len(examples)
+    assert sum(e.before is not None for e in refused) > 0.02 * len(examples), '"thanks" is not another errand'
+
+
+def test_a_follow_up_may_come_after_another_one() -> None:
+    send = ("messages send", {"to": ["{who}"], "attachments": ["$1"]})
+    before = Template("my newest photo to {who:name}.", (("photos select", {"count": 1}), send))
+    follow = Template("and call it {x:note}", (("notes add", {"text": "{x}"}),), before=before)
+    example = finish(fill(passed_on(follow, Random(3)), Random(3)))
+    assert example.before is not None and len(example.before.plan.steps) == 3
+    first, too = (step.args for step in example.before.plan.steps[1:])
+    assert too["attachments"] == first["attachments"] and too["to"][0] in example.before.say
+    assert example.before.say.startswith(f"my newest photo to {first['to'][0]}. ")
+    same = Template("again", (("messages send", {"to": ["{who}"], "attachments": ["^1"]}),), before=before)
+    assert passed_on(same, Random(3)) is same, "who is meant would be open"
+    alone = Template("thanks", ())
+    assert passed_on(alone, Random(3)) is alone
 
 
 def test_a_tool_is_described_before_it_is_named(encoder: Encoder) -> None:
