@@ -139,6 +139,9 @@ REFUSALS = [
     Errand("play some jazz", refused=True),
     Errand("how tall is Mount Everest", refused=True),
     Errand("book a flight to Rome", refused=True),
+    Errand("thanks", refused=True, after="make a gif of my last two photos and send it to Alice"),
+    Errand("did she get it", refused=True, after="send my last photo to Alice"),
+    Errand("undo that", refused=True, after="find my last two photos"),
 ]
 MORE = [
     Errand("make a gif of my last six photos and send it to Alice", (gif(ALICE, 6),), made=(GIF,)),
