@@ -220,7 +220,7 @@ class Understanding:
         tools, steps = self._a.registry, last["plan"].steps
         if any(s.tool not in tools for s in steps) or (last["question"] and last["question"]["kind"] != "confirm"):
             return False
-        taken = [p.type for spec in tools.values() for p in spec.parameters if not p.type.is_value]
+        taken = [p.type for spec in tools.values() for p in spec.inputs]
         uses = any(r.previous for s in steps for r in s.references(tools[s.tool]))
         return uses and not any(type_.takes(tools[s.tool].returns) for s in steps for type_ in taken)
 

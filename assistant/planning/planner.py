@@ -269,7 +269,8 @@ class Planner:
     def _prompt(self, grammar: PlanGrammar, folded: Sequence[Folded], earlier: Earlier | None) -> list[int]:
         before = None
         if earlier is not None:
-            before = self._fold(earlier.shown or earlier.text).text, self._fold_lines(self._written(earlier.plan))
+            said = self._fold(earlier.shown) if earlier.shown else folded[1]
+            before = said.text, self._fold_lines(self._written(earlier.plan))
         return prompt.render(self.tokenizer, list(grammar.tools.values()), folded[0].text, before)
 
     def _written(self, plan: Plan) -> str:

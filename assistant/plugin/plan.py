@@ -54,7 +54,7 @@ class Step:
 
     def references(self, spec: ToolSpec) -> list[Reference]:
         """The references among the arguments. A "$1" in a text of the user's is no reference."""
-        refers = [v for p in spec.parameters if not p.type.is_value and (v := self.args.get(p.name)) is not None]
+        refers = [self.args[p.name] for p in spec.inputs if p.name in self.args]
         values = [v for a in refers for v in (a if isinstance(a, list) else [a])]
         return [r for v in values if (r := Reference.parse(v))]
 
@@ -67,8 +67,8 @@ class Step:
             reference = Reference.parse(value)
             return str(change(reference)) if reference else value
 
-        refers = {p.name for p in spec.parameters if not p.type.is_value}
-        return Step(self.tool, {name: moved(v) if name in refers else v for name, v in self.args.items()})
+        changed = {p.name: moved(self.args[p.name]) for p in spec.inputs if p.name in self.args}
+        return Step(self.tool, {**self.args, **changed})
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,11 @@ class ToolSpec:
     def by_name(self) -> dict[str, Parameter]:
         return {p.name: p for p in self.parameters}
 
+    @cached_property
+    def inputs(self) -> tuple[Parameter, ...]:
+        """The parameters that take results of other tools."""
+        return tuple(p for p in self.parameters if not p.type.is_value)
+
     @property
     def confirmed(self) -> bool:
         return self.effect in CONFIRMED

@@ -212,9 +212,7 @@ class Curriculum:
                 continue
 
     def _sentence(self, pool: list[Template], rng: Random, joined: float) -> Sentence:
-        template = rng.choice(pool)
-        if template.before and rng.random() < PASSED_ON:
-            template = passed_on(template, rng)
+        template = _one_of(pool, rng)
         sentence = fill(template, rng)
         if rng.random() < joined and template.plan and not template.ask:
             second = rng.choice(pool)
@@ -223,10 +221,13 @@ class Curriculum:
         return sentence
 
     def _refusal(self, templates: Sequence[Template], rng: Random) -> Sentence:
-        template = rng.choice(templates)
-        if template.before and rng.random() < PASSED_ON:
-            template = passed_on(template, rng)
-        return replace(fill(template, rng), plan=[], ask=None, category="refuse")
+        return replace(fill(_one_of(templates, rng), rng), plan=[], ask=None, category="refuse")
+
+
+def _one_of(templates: Sequence[Template], rng: Random) -> Template:
+    """A template; a follow-up comes now and then after another one."""
+    template = rng.choice(templates)
+    return passed_on(template, rng) if template.before and rng.random() < PASSED_ON else template
 
 
 def passed_on(template: Template, rng: Random) -> Template:

@@ -166,10 +166,10 @@ def confusions() -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def thesaurus() -> dict[str, tuple[str, ...]]:
-    """word → single words that may stand in its place."""
+def thesaurus(part: str = "") -> dict[str, tuple[str, ...]]:
+    """word → single words that may stand in its place; of all words, or of a `part` such as "-nouns"."""
     others: dict[str, list[str]] = {}
-    for file in sorted(ERRANDS.glob("thesaurus*.txt")):
+    for file in sorted(ERRANDS.glob(f"thesaurus{part}*.txt")):
         for line in file.read_text("utf-8").splitlines():
             word, _, rest = line.casefold().partition("\t")
             found = [w.strip() for w in rest.split(",")]

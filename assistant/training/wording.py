@@ -11,7 +11,7 @@ import re
 from functools import cache
 from random import Random
 
-from .errands import ERRANDS, held_out, synonym, words
+from .errands import ERRANDS, held_out, synonym, thesaurus, words
 
 NEW = 0.45  # of all values
 RULE = re.compile(r"\{([^{}]+)\}")
@@ -43,7 +43,7 @@ def expand(rule: str, rng: Random) -> str:
         case "noun":
             return rng.choice(_nouns())
         case "Noun":
-            return rng.choice(_nouns()).capitalize()
+            return expand("noun", rng).capitalize()
     return RULE.sub(lambda m: expand(m[1], rng), rng.choice(grammar()[rule]))
 
 
@@ -83,5 +83,4 @@ def _single(kind: str) -> tuple[str, ...]:
 
 @cache
 def _nouns() -> tuple[str, ...]:
-    lines = [line for f in sorted(ERRANDS.glob("thesaurus-nouns*.txt")) for line in f.read_text("utf-8").splitlines()]
-    return tuple(dict.fromkeys(line.partition("\t")[0].strip().casefold() for line in lines if line.strip()))
+    return tuple(thesaurus("-nouns"))
