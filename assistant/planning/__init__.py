@@ -15,12 +15,13 @@ names.py, spelling.py the tools' names · plantext.py the plan as text · gramma
 text → plan · confidence.py · questions.py · retrieval.py which tools, when many are installed · prompt.py
 """
 
-from .confidence import Calibration
+from .confidence import Calibration, Calibrations
 from .names import AmbiguousName
 from .planned import Earlier, Planned, PlanningError, Question, Usage
 from .planner import Planner
 from .retrieval import Retrieval
 
 __all__ = [
-    "AmbiguousName", "Calibration", "Earlier", "Planned", "Planner", "PlanningError", "Question", "Retrieval", "Usage",
+    "AmbiguousName", "Calibration", "Calibrations", "Earlier", "Planned", "Planner", "PlanningError", "Question",
+    "Retrieval", "Usage",
 ]  # fmt: skip

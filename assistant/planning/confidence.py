@@ -1,7 +1,8 @@
 """How sure the model is, from the probabilities of its own choices.
 
-Only choices count: what the grammar forced says nothing. A checkpoint may bring `planner.json` with a logistic
-calibration, fitted on held-out errands, and the threshold below which a plan is asked about.
+Only choices count: what the grammar forced says nothing. A checkpoint may bring `planner.json` with logistic
+calibrations, fitted on held-out errands, and the thresholds below which a plan is asked about. Of tools that it was
+never trained on a model is too sure, so plans with one of them are judged by a calibration of their own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from assistant.llm import Token, Tokenizer
+from assistant.plugin.plan import Plan
 
 from .reading import Place
 
@@ -44,15 +46,32 @@ class Calibration:
             return math.exp(total)
         return _sigmoid(self.argument_bias + self.argument_total * total)
 
+
+@dataclass(frozen=True)
+class Calibrations:
+    """A checkpoint's: `familiar` for plans of the `tools` that it was trained on, `unfamiliar` for all others."""
+
+    familiar: Calibration = Calibration()
+    unfamiliar: Calibration = Calibration()
+    tools: frozenset[str] = frozenset()
+
+    def of(self, plan: Plan) -> Calibration:
+        """What judges this plan."""
+        return self.familiar if all(step.tool in self.tools for step in plan.steps) else self.unfamiliar
+
     @classmethod
-    def load(cls, folder: Path) -> Calibration:
-        """From a checkpoint's folder; the neutral one when it has none."""
+    def load(cls, folder: Path) -> Calibrations:
+        """From a checkpoint's folder; the neutral ones when it has none."""
         file = folder / FILE
-        return cls(**json.loads(file.read_text("utf-8"))) if file.exists() else cls()
+        if not file.exists():
+            return cls()
+        saved = json.loads(file.read_text("utf-8"))
+        return cls(Calibration(**saved["familiar"]), Calibration(**saved["unfamiliar"]), frozenset(saved["tools"]))
 
     def save(self, folder: Path) -> None:
         """Write `planner.json`."""
-        (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+        saved = {**asdict(self), "tools": sorted(self.tools)}
+        (folder / FILE).write_text(json.dumps(saved, indent=1) + "\n", "utf-8")
 
 
 def _sigmoid(x: float) -> float:

@@ -18,7 +18,7 @@ from assistant.plugin.plan import Plan, PlanError, Step, check
 from assistant.plugin.signature import Parameter, ToolSpec
 
 from . import confidence, plantext, prompt, questions, reading, search
-from .confidence import Calibration
+from .confidence import Calibrations
 from .grammar import PlanConstraint, PlanGrammar
 from .names import read_names
 from .planned import Earlier, Planned, PlanningError, Question, Usage
@@ -55,15 +55,15 @@ class Planner:
     told apart.
     """
 
-    def __init__(self, engine: Engine, tools: Mapping[str, ToolSpec], *, calibration: Calibration | None = None,
+    def __init__(self, engine: Engine, tools: Mapping[str, ToolSpec], *, calibrations: Calibrations | None = None,
                  threshold: float | None = None) -> None:  # fmt: skip
         if engine.model.tokenizer is None:
             raise PlanningError("the planner's checkpoint has no tokenizer.json; choose another one (ASSISTANT_MODEL)")
         self.engine = engine
         self.tokenizer = engine.model.tokenizer
         self.tools = dict(tools)
-        self.calibration = calibration or Calibration.load(self.tokenizer.folder)
-        self.threshold = self.calibration.threshold if threshold is None else threshold
+        self.calibrations = calibrations or Calibrations.load(self.tokenizer.folder)
+        self.threshold = threshold
         self.spelled = folds(self.tokenizer)
         self._normalise = normaliser(self.tokenizer)
         self._sets: OrderedDict[tuple[str, ...], PlanGrammar] = OrderedDict()
@@ -141,14 +141,15 @@ class Planner:
         except (ValueError, KeyError) as error:
             raise PlanningError(f"the model wrote something that is no plan: {error}") from error
         tokens = confidence.by_argument(result.tokens, self.tokenizer, read.lines)
+        calibration = self.calibrations.of(read.plan)
         return self._finished(
             replace(
                 planned,
                 plan=read.plan,
                 gaps=read.missing,
                 refused=not read.plan.steps,
-                confidence=self.calibration.confidence(confidence.choices(result.tokens)),
-                arguments={place: self.calibration.of_argument(logprobs) for place, logprobs in tokens.items()},
+                confidence=calibration.confidence(confidence.choices(result.tokens)),
+                arguments={place: calibration.of_argument(logprobs) for place, logprobs in tokens.items()},
             )
         )
 
@@ -164,9 +165,10 @@ class Planner:
         except PlanError as error:
             raise PlanningError(f"the plan does not hold: {error}") from error
         question = None
+        threshold = self.calibrations.of(planned.plan).threshold if self.threshold is None else self.threshold
         if planned.missing:
             question = questions.ask(*self._place(planned, planned.missing))
-        elif not planned.refused and planned.confidence < self.threshold:
+        elif not planned.refused and planned.confidence < threshold:
             question = questions.read_back(planned.plan, self.tools)
         return replace(planned, question=question)
 

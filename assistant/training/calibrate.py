@@ -5,32 +5,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistant.planning import Calibration, Planned, Planner, PlanningError
+from assistant.llm import Engine
+from assistant.planning import Calibration, Calibrations, Planned, Planner, PlanningError
 from assistant.planning.confidence import choices
 from assistant.plugin.signature import ToolSpec
 
 from .scoring import Outcome, Truth, arguments, exact, same
 
 if TYPE_CHECKING:
-    from .evaluate import Case
+    from .evaluate import Case, EvaluationSet
 
 # Of the plans that run without a question, at least this share should be right on held-out lines, which are harder than
 # what people say: their words never occur in training and half of them are noisy.
 WANTED = 0.8
 
 
-def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
-    """Run the cases and fit. The planner's own calibration must be the neutral one, which is also returned when there
-    are too few mistakes to learn from."""
+@dataclass
+class Judgement:
+    """What the model thought of its plans and arguments, and whether they were right."""
+
+    plans: list[tuple[float, float, bool]] = field(default_factory=list)  # sum and least of the log-probabilities
+    arguments: list[tuple[float, bool]] = field(default_factory=list)
+
+
+def fit_all(engine: Engine, familiar: EvaluationSet, unfamiliar: Sequence[EvaluationSet]) -> Calibrations:
+    """Run the cases and fit a calibration for the tools of `familiar` and one for all others."""
+    ours, others = Judgement(), Judgement()
+    judge(Planner(engine, familiar.tools, calibrations=Calibrations()), familiar.cases, ours)
+    for part in unfamiliar:
+        judge(Planner(engine, part.tools, calibrations=Calibrations()), part.cases, others)
+    return Calibrations(fit(ours), fit(others), frozenset(familiar.tools))
+
+
+def judge(planner: Planner, cases: Sequence[Case], into: Judgement) -> None:
+    """Run the cases. The planner's calibrations must be the neutral ones."""
     drafts = [(c, planner.draft(c.say, [c.before] if c.before else [])) for c in cases]
     streams = [(c, d, planner.engine.submit(d.request)) for c, d in drafts if d.request]
-    features, right = [], []
-    parts: list[tuple[float, bool]] = []
     for c, draft, stream in streams:
         result = planner.reconsidered(draft, stream.result())
         logprobs = choices(result.tokens)
@@ -38,12 +53,16 @@ def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
             planned = planner.read(draft, result)
             asked = tuple(argument for _, argument in planned.gaps)
             correct = exact(Outcome(c.say, c.truth, planned.plan, asked), planner.tools)
-            parts += judged(planned, c.truth, planner.tools)
+            into.arguments += judged(planned, c.truth, planner.tools)
         except PlanningError:
             correct = False
-        features.append([1.0, sum(logprobs), min(logprobs, default=0.0)])
-        right.append(float(correct))
-    x, y = np.array(features), np.array(right)
+        into.plans.append((sum(logprobs), min(logprobs, default=0.0), correct))
+
+
+def fit(judgement: Judgement) -> Calibration:
+    """The neutral calibration when there are too few mistakes to learn from."""
+    x = np.array([(1.0, total, worst) for total, worst, _ in judgement.plans])
+    y = np.array([float(ok) for _, _, ok in judgement.plans])
     if len(y) < 20 or min(y.sum(), len(y) - y.sum()) < 5:
         return Calibration()
     bias, total, worst = logistic(x, y)
@@ -51,6 +70,7 @@ def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
         (bias, total), worst = logistic(x[:, :2], y), 0.0
     confidence = 1 / (1 + np.exp(-x @ np.array([bias, total, worst])))
     fitted = Calibration(round(bias, 4), round(total, 4), round(worst, 4), threshold(confidence, y))
+    parts = judgement.arguments
     if sum(not ok for _, ok in parts) < 5:
         return fitted
     of_argument = logistic(np.array([[1.0, logprob] for logprob, _ in parts]), np.array([float(ok) for _, ok in parts]))
@@ -61,7 +81,7 @@ def fit(planner: Planner, cases: Sequence[Case]) -> Calibration:
 
 def judged(planned: Planned, truth: Truth, tools: Mapping[str, ToolSpec]) -> list[tuple[float, bool]]:
     """(log-probability, whether it is right) of each argument, where the tools are the right ones. `planned` must come
-    from a planner with the neutral calibration."""
+    from a planner with the neutral calibrations."""
     logprobs = {place: math.log(max(probability, 1e-30)) for place, probability in planned.arguments.items()}
     if same(planned.plan, truth.plan, tools):
         return [(logprob, True) for logprob in logprobs.values()]
@@ -84,9 +104,9 @@ def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 1e-2, steps: int = 50)
 
 
 def threshold(confidence: np.ndarray, right: np.ndarray) -> float:
-    """The lowest confidence such that of the plans from there on WANTED are right; 0.5 if there is none, and never
-    above 0.9, so that an uncertain model still acts sometimes."""
+    """The lowest confidence such that of the plans from there on WANTED are right; never above 0.9, so that an
+    uncertain model still acts sometimes."""
     order = np.argsort(-confidence)
     precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     good = np.flatnonzero(precision >= WANTED)
-    return round(float(min(0.9, confidence[order][good[-1]])), 4) if len(good) else 0.5
+    return round(float(min(0.9, confidence[order][good[-1]])), 4) if len(good) else 0.9

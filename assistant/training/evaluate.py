@@ -22,13 +22,13 @@ from typing import Annotated, Any
 import typer
 
 from assistant.llm import Engine, Result, load
-from assistant.planning import Calibration, Earlier, Planner, PlanningError
+from assistant.planning import Calibrations, Earlier, Planner, PlanningError
 from assistant.planning.planner import Draft
 from assistant.plugin.plan import Plan, Step
 from assistant.plugin.signature import ToolSpec
 
 from . import report
-from .errands import DATA, Template, builtin, confusions, held_out, make_domain
+from .errands import DATA, HELD_OUT_DOMAINS, Domain, Template, builtin, confusions, domains, held_out, make_domain
 from .scoring import Outcome, Truth, figures
 from .sentences import Example, Sentence, Unfillable, Word, fill, finish, noisy
 
@@ -147,14 +147,14 @@ def evaluate(
     engine: Engine,
     sets: Iterable[EvaluationSet],
     progress: Callable[[str], None] = print,
-    calibration: Calibration | None = None,
+    calibrations: Calibrations | None = None,
     constrained: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """Figures and outcomes by the first part of the sets' names: "unseen/hotels" counts as "unseen"."""
     done: dict[str, tuple[list[Outcome], dict[str, ToolSpec]]] = {}
     for part in sets:
         begun = time.monotonic()
-        planner = Planner(engine, part.tools, calibration=calibration)
+        planner = Planner(engine, part.tools, calibrations=calibrations)
         outcomes, tools = done.setdefault(part.name.partition("/")[0], ([], {}))
         found = run(planner, part.cases, constrained)
         tools.update(part.tools)
@@ -164,11 +164,21 @@ def evaluate(
     return {name: report.summary(outcomes, tools) for name, (outcomes, tools) in done.items()}
 
 
-def calibration_cases(count: int, seed: int = 1) -> EvaluationSet:
-    """Sentences from the held-out tenth of the training material: what the confidence is fitted on."""
+def familiar_cases(count: int, seed: int = 1) -> EvaluationSet:
+    """Sentences from the held-out tenth of the lines over the built-in tools: what the confidence is fitted on."""
     domain = builtin()
-    rng = Random(seed)
     templates = [t for t in domain.templates if held_out(t.say)]
+    return EvaluationSet("familiar", domain.tools, _noisy_cases(domain, templates, count, seed))
+
+
+def unfamiliar_sets(seed: int = 1) -> list[EvaluationSet]:
+    """One set for each domain of the training material that is never trained: the same for tools of others."""
+    held = [d for d in domains() if d.name in HELD_OUT_DOMAINS]
+    return [EvaluationSet(d.name, d.tools, _noisy_cases(d, d.templates, len(d.templates), seed)) for d in held]
+
+
+def _noisy_cases(domain: Domain, templates: Sequence[Template], count: int, seed: int) -> list[Case]:
+    rng = Random(seed)
     cases = []
     for template in rng.sample(templates, len(templates)) * (1 + count // max(1, len(templates))):
         try:
@@ -176,7 +186,7 @@ def calibration_cases(count: int, seed: int = 1) -> EvaluationSet:
             cases.append(case(finish(noisy(sentence, rng) if rng.random() < 0.5 else sentence), template, domain.tools))
         except Unfillable:
             continue
-    return EvaluationSet("calibration", domain.tools, cases[:count])
+    return cases[:count]
 
 
 def open_engine(model: str, slots: int = SLOTS) -> Engine:
@@ -196,21 +206,19 @@ def main(
 ) -> None:
     """Evaluate a planner checkpoint."""
     with open_engine(model) as engine:
-        calibration = None
+        calibrations = None
         if calibrate:
-            from .calibrate import fit
+            from .calibrate import fit_all
 
-            part = calibration_cases(limit or 600)
-            planner = Planner(engine, part.tools, calibration=Calibration())
-            calibration = fit(planner, part.cases)
-            calibration.save(engine.model.tokenizer.folder)  # type: ignore[union-attr]
-            typer.echo(f"calibration: {calibration}")
+            calibrations = fit_all(engine, familiar_cases(limit or 600), unfamiliar_sets())
+            calibrations.save(engine.model.tokenizer.folder)  # type: ignore[union-attr]
+            typer.echo(f"{calibrations}")
         sets = builtin_sets(limit) + (unseen_sets(limit) if unseen else [])
-        results = evaluate(engine, sets, typer.echo, calibration)
+        results = evaluate(engine, sets, typer.echo, calibrations)
         if free:
             part = builtin_sets(limit)[0]
             part.name = "without grammar"
-            results |= evaluate(engine, [part], typer.echo, calibration, constrained=False)
+            results |= evaluate(engine, [part], typer.echo, calibrations, constrained=False)
     typer.echo(report.markdown(model, results))
     if out is not None:
         report.write(out, model, results)

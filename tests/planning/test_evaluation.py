@@ -133,4 +133,4 @@ def test_the_threshold_keeps_what_is_right():
     confidence = np.array([0.95, 0.9, 0.8, 0.7, 0.2, 0.1])
     assert threshold(confidence, np.array([1, 1, 0, 1, 1, 0.0])) == 0.2  # four of five
     assert threshold(confidence, np.array([1, 1, 1, 0, 0, 0.0])) == 0.8  # three of four would not do
-    assert threshold(confidence, np.zeros(6)) == 0.5
+    assert threshold(confidence, np.zeros(6)) == 0.9, "a model that is never right asks"

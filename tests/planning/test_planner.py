@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.planning import AmbiguousName, Earlier, Planner, PlanningError, prompt
+from assistant.planning import AmbiguousName, Calibration, Calibrations, Earlier, Planner, PlanningError, prompt
 from assistant.plugin.plan import Plan, Step, check
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 from assistant.training.errands import domains
@@ -102,13 +102,24 @@ def test_without_tools_everything_is_refused(planner: Planner):
     assert nothing.plan("make a gif").refused
 
 
+def test_plans_with_tools_that_were_never_trained_are_judged_apart(planner: Planner):
+    sure, doubtful = Calibration(9.0, total=0.0, threshold=0.1), Calibration(-1.0, total=0.0, threshold=0.9)
+    apart = Calibrations(sure, doubtful, frozenset({"gif.create"}))
+    assert apart.of(Plan((Step("gif.create", {}),))) is sure
+    assert apart.of(Plan((Step("gif.create", {}), Step("notes.add", {})))) is doubtful, "one such step is enough"
+    asked = Planner(planner.engine, {"notes.add": planner.tools["notes.add"]}, calibrations=apart)
+    for say in ("note that the gate code is 4711", "note milk", "write down: call mum"):
+        planned = asked.plan(say)
+        assert planned.refused or (planned.question and planned.confidence < 0.5)
+
+
 def test_confidence_falls_with_the_choices(planner: Planner):
     draft = planner.draft("make a gif of my photos")
     assert draft.request is not None
     result = planner.engine.generate(draft.request)
     planned = planner.read(draft, result)
     logprobs = [t.logprob for t in result.tokens if not t.forced]
-    assert planned.confidence == pytest.approx(planner.calibration.confidence(logprobs))
+    assert planned.confidence == pytest.approx(planner.calibrations.of(planned.plan).confidence(logprobs))
     assert set(planned.arguments) <= {(n, a) for n, s in enumerate(planned.plan.steps, 1) for a in s.args} | set(
         planned.gaps
     )

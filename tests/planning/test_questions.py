@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.planning import Calibration, Earlier, Planned, Planner, PlanningError, questions
+from assistant.planning import Calibration, Calibrations, Earlier, Planned, Planner, PlanningError, questions
 from assistant.plugin.plan import Plan, Step
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
@@ -150,9 +150,10 @@ def test_every_choice_and_only_choices_count():
 
 
 def test_the_calibration_travels_with_the_checkpoint(tmp_path):
-    assert Calibration.load(tmp_path) == Calibration()
-    Calibration(1.5, 0.7, 0.2, 0.6, 2.5, 0.9).save(tmp_path)
-    assert Calibration.load(tmp_path) == Calibration(1.5, 0.7, 0.2, 0.6, 2.5, 0.9)
+    assert Calibrations.load(tmp_path) == Calibrations()
+    fitted = Calibrations(Calibration(1.5, 0.7, 0.2, 0.6, 2.5, 0.9), Calibration(0.5), frozenset({"gif.create"}))
+    fitted.save(tmp_path)
+    assert Calibrations.load(tmp_path) == fitted
 
 
 def test_words_of_an_answer_may_be_used_by_a_correction(planner: Planner):
