@@ -17,11 +17,11 @@ from .command import CommandError
 from .config import Settings
 from .execution.contacts import AddressBook
 from .execution.private import write_private
-from .execution.sandbox import Limits, Sandbox, SandboxError
+from .execution.sandbox import Limits, Sandbox, SandboxError, SandboxUnavailable
 from .plugin.registry import Registry
 from .speech import Recogniser, open_recogniser
-from .speech.errors import DecoderFailed, ModelUnavailable, SpeechError
-from .speech.types import DecodeLimits, Hints
+from .speech.errors import DecoderFailed, ModelUnavailable, RecogniserDied, SpeechError
+from .speech.types import DecodeLimits, Expected, Hints, Transcript
 
 log = logging.getLogger(__name__)
 RENEW_S = 20.0  # how often contacts and albums are looked at for new names
@@ -86,16 +86,20 @@ class Hearing:
         except SpeechError as error:
             raise NotUnderstood(error) from error
 
-    async def transcribe(self, id: str) -> dict[str, Any]:
-        """The transcript of a kept recording: text, language, confidence, engine. Raises NotUnderstood."""
+    async def transcribe(self, id: str, *, expected: Expected = "command") -> dict[str, Any]:
+        """The transcript of a kept recording: text, language, confidence, engine. Raises NotUnderstood.
+
+        expected: "consent" or "answer" when a question is open, which the recogniser then listens for.
+        """
         recogniser = await self.recogniser()
         try:
             audio = await asyncio.to_thread((self._folder / id).read_bytes)
-            found = await recogniser.transcribe(audio)
+            found = await _heard(recogniser, audio, expected)
         except FileNotFoundError:
             raise NotUnderstood(SpeechError("the recording is gone; record it again")) from None
         except SpeechError as error:
-            self.forget(id)
+            if error.status < 500:  # else it is not the recording's fault
+                self.forget(id)
             raise NotUnderstood(error) from error
         return {"text": found.text, "language": found.language, "confidence": round(found.confidence, 3),
                 "engine": found.engine}  # fmt: skip
@@ -150,10 +154,13 @@ class Hearing:
             raise ModelUnavailable(f"the recogniser cannot be opened ({type(error).__name__}: {error})") from error
 
     def decode(self, target: str, payload: bytes, limits: DecodeLimits) -> bytes:
-        """Runs the decoder of recordings, which are hostile input, in the sandbox. Raises DecoderFailed."""
+        """Runs the decoder of recordings, which are hostile input, in the sandbox. Raises DecoderFailed, and
+        SpeechError when the sandbox, rather than the recording, is at fault."""
         confined = Limits(wall_s=limits.wall_seconds, cpu_s=limits.cpu_seconds, memory_bytes=limits.memory_bytes)
         try:
             return self._sandbox.run_sync(target, payload, confined)
+        except SandboxUnavailable as error:
+            raise SpeechError(f"recordings cannot be opened now: {error}; try again", status=503) from error
         except SandboxError as error:
             raise DecoderFailed(str(error)) from error
 
@@ -167,6 +174,15 @@ class Hearing:
             contacts=tuple(dict.fromkeys(names)), albums=tuple(dict.fromkeys(_albums(self._settings.photos))),
             examples=tuple(e for s in specs for e in s.examples), vocabulary=tuple(dict.fromkeys(words)),
         )  # fmt: skip
+
+
+async def _heard(recogniser: Recogniser, audio: bytes, expected: Expected) -> Transcript:
+    """Tried twice when the recogniser's process dies: it may have been killed for reasons of its own."""
+    try:
+        return await recogniser.transcribe(audio, expected=expected)
+    except RecogniserDied as error:
+        log.warning("%s", error)
+        return await recogniser.transcribe(audio, expected=expected)
 
 
 def _albums(folders: Iterable[Path]) -> list[str]:

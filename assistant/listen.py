@@ -13,20 +13,28 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import typer
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from assistant.cli import exits
+from assistant.command import CommandError
+from assistant.config import Settings
+from assistant.execution.answers import understand
+from assistant.execution.errand import AnswerError, NotAsked
+from assistant.execution.sandbox import SandboxError
+from assistant.hearing import NotUnderstood
 from assistant.speech import NothingHeard, Recogniser, SpeechError, Transcript
 from assistant.speech.decode import decode
+from assistant.speech.endpoint import LONGEST
+from assistant.speech.errors import RecogniserDied
 from assistant.speech.phrases import NO, YES
 from assistant.speech.sources import microphone, recording
 from assistant.speech.spoken import spoken
-from assistant.speech.types import Expected
+from assistant.speech.types import SAMPLE_RATE, Expected
 from assistant.speech.vad import VoiceDetector
 
 if TYPE_CHECKING:
@@ -35,7 +43,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3  # at an answer that is understood
 METER = 24  # characters of the level meter
-ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
 @dataclass(frozen=True)
@@ -87,18 +94,15 @@ class Ears:
     async def _pushed(self, source: AsyncIterator[np.ndarray], question: str, expected: Expected) -> Transcript:
         await _enter(self._console, f"{question or 'Press Enter and speak'}; Enter again when you are done. ")
         blocks: list[np.ndarray] = []
-
-        async def collect() -> None:
-            async for block in source:
-                blocks.append(block)
-
-        collecting = asyncio.create_task(collect())
+        collecting = asyncio.create_task(_collect(source, blocks))
         pressed = asyncio.create_task(_enter(self._console, "recording … "))
-        await asyncio.wait({collecting, pressed}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({collecting, pressed}, return_when=asyncio.FIRST_COMPLETED)
         collecting.cancel()
-        if collecting.done() and not collecting.cancelled():
-            pressed.cancel()
-            collecting.result()
+        pressed.cancel()
+        for task in done:
+            task.result()  # raises when the microphone or the keyboard has failed
+        if pressed not in done:
+            self._console.print(f"{LONGEST:.0f} s are over: no more than that is heard at once.")
         if not blocks:
             raise NothingHeard("nothing heard: the key was released at once")
         return await self._recogniser.transcribe_samples(np.concatenate(blocks), expected=expected)
@@ -145,7 +149,7 @@ class Conversation:
     async def _answer(self, command: Command) -> Command | None:
         """Ask until the answer is understood; None leaves the question open."""
         question = command.question or {}
-        text, kind, choices = str(question.get("text", "")), question.get("kind"), question.get("choices") or []
+        text, kind, choices = str(question.get("text", "")), str(question.get("kind")), question.get("choices") or []
         self._console.print(Text(text, "yellow"))
         for number, choice in enumerate(choices, 1):
             self._console.print(f"  {number}. {choice}")
@@ -153,24 +157,29 @@ class Conversation:
         for _ in range(ATTEMPTS):
             try:
                 said = await self._ears.utterance(text, "consent" if kind == "confirm" else "answer")
-            except NothingHeard as nothing:
-                self._console.print(Text(str(nothing), "dim"))
-                continue
-            if said is None:
-                return None
-            self._console.print(Text(f"“{said.text}”", "bold"))
-            if kind == "confirm":
-                if (confirmed := consent(said.text)) is not None:
-                    return await self._assistant.answer(command.id, confirm=confirmed, asked=text, wait=0)
-            elif kind == "choose":
-                if (index := chosen(said.text, [str(choice) for choice in choices])) is not None:
-                    return await self._assistant.answer(command.id, choice=index, asked=text, wait=0)
-            else:
-                return await self._assistant.answer(command.id, text=said.text, asked=text, wait=0)
-            wanted = "yes or no" if kind == "confirm" else "the number of one of them"
-            self._console.print(f"Please say {wanted}.")
+                if said is None:
+                    return None
+                self._console.print(Text(f"“{said.text}”", "bold"))
+                if given := meaning(said.text, kind, choices):
+                    return await self._assistant.answer(command.id, asked=text, wait=0, **given)
+                wanted = "yes or no" if kind == "confirm" else "the number of one of them"
+                self._console.print(f"Please say {wanted}.")
+            except NotAsked as late:
+                self._console.print(Text(str(late), "dim"))
+                return await self._assistant.rest(command.id, 0)
+            except (NothingHeard, RecogniserDied, AnswerError) as problem:
+                self._console.print(Text(str(problem), "dim"))
         self._console.print("No clear answer: nothing is done.")
         return await self._assistant.cancel(command.id)
+
+
+def meaning(text: str, kind: str, choices: list[str]) -> dict[str, Any]:
+    """What was said, as the answer to a question of this kind; empty when it is none."""
+    if kind == "confirm":
+        return {} if (confirmed := consent(text)) is None else {"confirm": confirmed}
+    if kind == "choose":
+        return {} if (number := chosen(text, choices)) is None else {"choice": number}
+    return {"text": text}
 
 
 def consent(text: str) -> bool | None:
@@ -180,24 +189,25 @@ def consent(text: str) -> bool | None:
 
 
 def chosen(text: str, choices: list[str]) -> int | None:
-    """Index of the choice that was named by its number or by its own words."""
-    from assistant.speech.spoken import cardinal
-
-    words = spoken(text).split()
-    named = [
-        index
-        for index, choice in enumerate(choices)
-        if (cardinal(index + 1) in words and len(words) <= 2)
-        or (index < len(ORDINALS) and ORDINALS[index] in words)
-        or spoken(choice) == " ".join(words)
-    ]  # fmt: skip
-    return named[0] if len(named) == 1 else None
+    """Number (from 1) of the choice that was named by its place or by its own words."""
+    try:
+        return understand("choose", choices, confirm=None, choice=None, text=text).get("choice")
+    except AnswerError:
+        return None
 
 
 def meter(level: float, text: str) -> Text:
     """Level (0–1, on a scale of 60 dB) as a bar, and what is heard so far."""
     filled = round(METER * max(0.0, 1 + np.log10(max(level, 1e-6)) / 3))
     return Text.assemble(("█" * filled, "green"), ("░" * (METER - filled), "dim"), " ", text)
+
+
+async def _collect(source: AsyncIterator[np.ndarray], blocks: list[np.ndarray]) -> None:
+    """Blocks of a source, until there is as much as one utterance may hold."""
+    async for block in source:
+        blocks.append(block)
+        if sum(map(len, blocks)) >= LONGEST * SAMPLE_RATE:
+            return
 
 
 async def _enter(console: Console, prompt: str) -> None:
@@ -235,59 +245,46 @@ def speaker(wanted: bool, console: Console) -> Callable[[str], None]:
 
 
 async def listen(assistant: Assistant, options: Options, console: Console) -> int:
-    """Take turns until the recordings end or Ctrl-C. The exit status: 0 when the last command was carried out."""
+    """Take turns until the recordings end or Ctrl-C. The exit code of the last command."""
     recogniser = await assistant.hearing.recogniser()
     await asyncio.to_thread(VoiceDetector)  # its network is loaded before anybody is told to speak
     console.print(Text(f"Listening with {recogniser.engine}. Ctrl-C ends.", "dim"))
     talk = Conversation(assistant, Ears(recogniser, options, console), console, speaker(options.speak, console))
-    status = 1
+    code = exits.FAILED
     while True:
         try:
             command = await talk.turn()
-        except NothingHeard as nothing:
-            console.print(Text(str(nothing), "dim"))
-            status = 1
+        except (NothingHeard, RecogniserDied, AnswerError, CommandError) as problem:
+            console.print(Text(str(problem), "dim"))
+            code = exits.FAILED
         else:
             if command is None:
-                return status
-            status = 0 if command.status == "done" else 1
+                return code
+            code = exits.of(command.status)
         if options.once:
-            return status
+            return code
 
 
-async def run(options: Options, console: Console | None = None) -> int:
-    """Start an assistant with the user's settings and listen. Faults are told in one line."""
+async def run(settings: Settings, options: Options, console: Console | None = None) -> int:
+    """Start an assistant and listen; the exit code. Ends the command with one line when that is not possible."""
     from assistant.assistant import Assistant
-    from assistant.config import load_settings
 
-    console = console or Console()
-    assistant = Assistant(load_settings())
-    await assistant.start()
+    assistant = Assistant(settings)
     try:
-        return await listen(assistant, options, console)
-    except (SpeechError, OSError) as error:
-        console.print(Text(str(error), "red"))
-        return 2
+        await assistant.start()
+    except (OSError, RuntimeError, ValueError, SandboxError) as error:
+        exits.leave(f"{error} (`assistant doctor` says more)", exits.UNAVAILABLE)
+    try:
+        return await listen(assistant, options, console or Console())
+    except (NotUnderstood, SpeechError) as error:
+        exits.leave(str(error), exits.UNAVAILABLE if error.status >= 500 else exits.USAGE)
+    except OSError as error:  # of a recording's file
+        exits.leave(str(error), exits.USAGE)
     finally:
         await assistant.aclose()
 
 
-def main(
-    file: Annotated[
-        list[Path] | None, typer.Option(help="a recording instead of the microphone; may be repeated")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="microphone, by number or name: python -m sounddevice")] = None,
-    push_to_talk: Annotated[bool, typer.Option("--push-to-talk", help="Enter begins and ends an utterance")] = False,
-    once: Annotated[bool, typer.Option("--once", help="end after one command")] = False,
-    speak: Annotated[bool, typer.Option("--speak", help="read replies aloud (needs espeak-ng)")] = False,
-) -> None:
-    """Talk to the assistant and watch it work."""
-    named = int(device) if device and device.isdecimal() else device
-    try:
-        raise typer.Exit(asyncio.run(run(Options(tuple(file or ()), named, push_to_talk, once, speak))))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
 if __name__ == "__main__":
-    typer.run(main)
+    from assistant.cli import app
+
+    app(["listen", *sys.argv[1:]])

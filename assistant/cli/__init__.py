@@ -104,6 +104,25 @@ def ask(
     _end(ask_assistant(_settings(context), text, as_json, url, **fields))
 
 
+@app.command(epilog=exits.TABLE)
+def listen(
+    context: typer.Context,
+    file: Annotated[
+        list[Path] | None, typer.Option(help="a recording instead of the microphone; may be repeated")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="microphone, by number or name: python -m sounddevice")] = None,
+    push_to_talk: Annotated[bool, typer.Option("--push-to-talk", help="Enter begins and ends an utterance")] = False,
+    once: Annotated[bool, typer.Option("--once", help="end after one command")] = False,
+    speak: Annotated[bool, typer.Option("--speak", help="read replies aloud (needs espeak-ng)")] = False,
+) -> None:
+    """Talk to the assistant at this machine's microphone, and watch it work."""
+    settings = _settings(context)
+    from assistant.listen import Options, run
+
+    named = int(device) if device and device.isdecimal() else device
+    _end(run(settings, Options(tuple(file or ()), named, push_to_talk, once, speak)))
+
+
 @app.command()
 def history(
     context: typer.Context,
@@ -203,7 +222,6 @@ def _pass_on(group: typer.Typer, name: str, module: str, about: str) -> None:
         inner(args=context.args, prog_name=context.command_path)
 
 
-_pass_on(app, "listen", "assistant.listen", "Talk to the assistant at this machine's microphone.")
 _pass_on(evaluate, "planner", "assistant.training.evaluate", "Measure a planner checkpoint on the evaluation sets.")
 _pass_on(train, "planner", "assistant.training.loop", "Train a planner from nothing.")
 _pass_on(train, "export", "assistant.training.export", "Write a trained planner as a checkpoint.")

@@ -15,6 +15,7 @@ from .vad import CHUNK, START_PROBABILITY, STAY_PROBABILITY, VoiceDetector
 
 Change = Literal["speech_start", "speech_end"]
 
+LONGEST = 30.0  # seconds of one utterance
 PRE_ROLL = 0.3  # seconds kept from before the start: the first consonant is quiet
 START_CHUNKS = 3  # about 100 ms of speech in a row; less is a click
 
@@ -25,7 +26,7 @@ class Endpointer:
     trailing_silence: seconds of silence that end an utterance (0.3–0.7 is usual). longest: cap in seconds.
     """
 
-    def __init__(self, trailing_silence: float = 0.5, longest: float = 30.0) -> None:
+    def __init__(self, trailing_silence: float = 0.5, longest: float = LONGEST) -> None:
         self._detector = VoiceDetector()
         self._patience = max(1, round(trailing_silence * SAMPLE_RATE / CHUNK))
         self._longest = round(longest * SAMPLE_RATE / CHUNK)

@@ -44,5 +44,11 @@ class ModelUnavailable(SpeechError):
     status = 503
 
 
+class RecogniserDied(SpeechError):
+    """The recogniser's process died over a recording, and was replaced; the same again may well succeed."""
+
+    status = 503
+
+
 class DecoderFailed(Exception):
     """The confined decoder died or exceeded its limits. Runners given to `decode` raise it for such input."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from textwrap import wrap
 from typing import Any
 
 from starlette.applications import Starlette
@@ -24,6 +25,7 @@ from .types import DecodeLimits, Hints, Transcript
 
 PATH = "/v1/audio/transcriptions"
 FORMATS = ("json", "verbose_json", "text", "srt", "vtt")
+PART = 70  # characters of a prompt
 FORM_BYTES = 64 * 1024  # of a request beside its recording
 
 
@@ -64,9 +66,7 @@ async def _answer(recogniser: Recogniser, form: FormData, most: int) -> Response
     audio = await upload.read(most + 1)
     if len(audio) > most:
         raise AudioTooLarge(f"the recording has more than {most / 2**20:.0f} MB")
-    hints = recogniser.hints
-    if words := str(form.get("prompt") or "").strip():
-        hints = replace(hints, vocabulary=(*hints.vocabulary, words[:500]))
+    hints = biased(recogniser.hints, str(form.get("prompt") or ""))
     transcript = await recogniser.transcribe(
         audio,
         filename=upload.filename,
@@ -75,6 +75,11 @@ async def _answer(recogniser: Recogniser, form: FormData, most: int) -> Response
         hints=_whisper_only(recogniser, hints),
     )
     return _render(transcript, wanted, form.getlist("timestamp_granularities[]") or ["segment"])
+
+
+def biased(hints: Hints, prompt: str) -> Hints:
+    """The hints with the request's prompt first, in parts that have room in Whisper's: it takes as many as fit."""
+    return replace(hints, vocabulary=(*wrap(prompt[:500], PART), *hints.vocabulary))
 
 
 def _whisper_only(recogniser: Recogniser, hints: Hints) -> Hints:

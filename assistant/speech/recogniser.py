@@ -18,8 +18,8 @@ import numpy as np
 
 from . import weights, worker
 from .decode import Runner, decode
-from .endpoint import Endpointer
-from .errors import ModelUnavailable, NothingHeard, SpeechError
+from .endpoint import LONGEST, Endpointer
+from .errors import ModelUnavailable, NothingHeard, RecogniserDied
 from .types import SAMPLE_RATE, DecodeLimits, Expected, Hints, Transcript
 from .vad import level
 
@@ -140,7 +140,7 @@ class Recogniser:
         hints: Hints | None = None,
         expected: Expected = "command",
         trailing_silence: float = 0.5,
-        longest: float = 30.0,
+        longest: float = LONGEST,
     ) -> AsyncIterator[StreamEvent]:
         """Events of live audio: float32 chunks of any length at 16 kHz, until they end.
 
@@ -212,11 +212,13 @@ class Recogniser:
     async def _in_process(self, function: Callable[..., T], *arguments: Any) -> T:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        pool = self._pool
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
         except BrokenProcessPool as error:
-            self._pool = None
-            raise SpeechError("the recogniser's process died and was replaced; send it again", status=503) from error
+            if self._pool is pool:  # else another call that it broke has replaced it already
+                self._pool = None
+            raise RecogniserDied("the recogniser's process died and was replaced; send it again") from error
 
 
 def open_recogniser(

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from .consent import says_yes
 from .denoise import remove_noise
 from .errors import NothingHeard
 from .language_model import JOIN, Counts, join_phrases, write_arpa
@@ -59,6 +60,7 @@ OUTSIDE = (
     "that was not about anything this assistant can do, or it was not clear enough for the offline recogniser; "
     "say it again, more slowly, or install a Whisper model"
 )
+UNSURE = "that may have been a yes, but not clearly enough to act on it; say it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class SphinxEngine:
         likely = max(likely, EXPECTED) if clear else likely
         for plain, written in self._written.items():
             text = f" {text} ".replace(f" {plain} ", f" {written} ").strip()
+        if expected == "consent" and says_yes(text):
+            raise NothingHeard(UNSURE)  # this search has no rivals of a yes, so it cannot vouch for one
         return Heard(text, words, _confidence(likely))
 
     def _consent(self, samples: np.ndarray) -> Heard | None:

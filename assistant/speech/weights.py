@@ -36,6 +36,11 @@ def checkpoint(name: str) -> Path:
     return Path(name).expanduser()
 
 
+def label(name: str) -> str:
+    """What transcripts call the model: its name, or its file's without the suffix."""
+    return name if name in NAMES else Path(name).stem
+
+
 def installed(name: str) -> bool:
     """Whether the checkpoint lies on this machine (its hash is checked when it is loaded)."""
     return checkpoint(name).is_file()

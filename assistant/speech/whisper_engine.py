@@ -17,9 +17,11 @@ from typing import Any, Literal
 import numpy as np
 
 from . import weights
+from .consent import says_yes
 from .errors import NothingHeard, SpeechError
 from .spoken import spoken
 from .types import SAMPLE_RATE, Expected, Hints, Word
+from .vad import speech_segments
 
 HOP = 160  # samples of one mel frame
 MARGIN = 128 * 2 * HOP  # samples after the speech: 2.56 s, what whisper.cpp's users settled on
@@ -30,6 +32,7 @@ MOST_REPETITIVE = 2.4  # gzip compression ratio
 LEAST_PROBABLE = -1.0  # mean log probability of a token
 NO_SPEECH = 0.6
 SURE = -0.5  # mean log probability from which words count in spite of signs that nobody spoke
+SURE_YES = 0.6  # least confidence of a yes where one is waited for; not measured with trained weights
 QUIET = 20  # mel frames over which a pause is looked for
 PROMPT_TOKENS = 100
 
@@ -82,7 +85,7 @@ class WhisperEngine:
         device: str | None = None,
         window: Literal["auto", "full"] = "auto",
     ) -> None:
-        self.name = f"whisper:{Path(model).stem}"
+        self.name = f"whisper:{weights.label(model)}"
         self.model = weights.load(model, device)
         self._auto = window == "auto"
         self.sample_len: int | None = None  # most tokens of one piece; None is half the decoder's context
@@ -103,19 +106,24 @@ class WhisperEngine:
             try:
                 heard = self._piece(piece, language)
             except NothingHeard:
-                if not pieces and start == cut[-1][0]:
-                    raise
+                if len(cut) == 1 or speech_segments(piece):
+                    raise  # without the words of this piece, the others may say another thing
                 continue  # a pause between the pieces of a long recording
             language = heard.language
             at = start / SAMPLE_RATE
             moved = (word._replace(start=word.start + at, end=word.end + at) for word in heard.words)
             pieces.append(Heard(heard.text, tuple(moved), heard.confidence, heard.language))
-        return Heard(
+        if not pieces:
+            raise NothingHeard(UNCLEAR)
+        heard = Heard(
             " ".join(piece.text for piece in pieces),
             tuple(word for piece in pieces for word in piece.words),
             min(piece.confidence for piece in pieces),
             pieces[0].language,
         )
+        if expected == "consent" and heard.confidence < SURE_YES and says_yes(heard.text):
+            raise NothingHeard(UNCLEAR)
+        return heard
 
     def partial(self, samples: np.ndarray) -> str:
         """Text of the last window, greedily, without judging it."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from . import weights
 from .errors import ModelUnavailable, NothingHeard
 from .types import SAMPLE_RATE, Expected, Hints, Word
 from .vad import speech_segments
@@ -31,7 +32,7 @@ class EngineSpec:
     @property
     def label(self) -> str:
         """What transcripts say: "whisper:base", "pocketsphinx"."""
-        return self.kind if self.kind == "pocketsphinx" else f"whisper:{Path(str(self.model)).stem}"
+        return self.kind if self.kind == "pocketsphinx" else f"whisper:{weights.label(str(self.model))}"
 
 
 @dataclass(frozen=True, slots=True)

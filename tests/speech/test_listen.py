@@ -1,17 +1,25 @@
 """The microphone's conversation, with recordings instead of a microphone and a scripted assistant behind it."""
 
+import asyncio
+import contextlib
 import datetime as dt
+import fcntl
 import io
+import os
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from assistant.cli import exits, main
 from assistant.command import Command
-from assistant.listen import Conversation, Ears, Options, chosen, consent, meter, speaker
+from assistant.execution.answers import same, understand
+from assistant.listen import Conversation, Ears, Options, chosen, consent, listen, meter, speaker
 from assistant.speech import NothingHeard
+from assistant.speech.errors import RecogniserDied
 from assistant.speech.sources import BLOCK, NoMicrophone, Resampler, microphone, recording
 from assistant.speech.types import Expected, Transcript
 
@@ -28,8 +36,9 @@ def test_only_a_clear_yes_is_one(said, means):
 
 
 def test_choices_are_named_by_number_or_words():
-    people = ["Alice Chen", "Alice Wong", "Ben"]
-    assert [chosen(t, people) for t in ("the second one", "two", "alice wong", "Ben")] == [1, 1, 1, 2]
+    people = ["Alice Chen (a@example.org)", "Alice Wong", "Ben"]
+    assert [chosen(t, people) for t in ("The second one.", "two", "2", "alice wong", "Ben")] == [2, 2, 2, 2, 3]
+    assert [chosen(t, people) for t in ("the first one", "number one, please", "Alice Chen")] == [1, 1, 1]
     assert [chosen(t, people) for t in ("alice", "the fourth one", "one or two of them", "")] == [None] * 4
 
 
@@ -60,8 +69,14 @@ class Script:
             return self._command("done", reply="Sent to Alice Chen.")
         return self._command("needs_confirmation", question=self.question)
 
-    async def answer(self, id: str, wait: float, **answer: Any) -> Command:
-        self.answers.append(answer)
+    async def answer(
+        self, id: str, *, confirm: bool | None = None, choice: int | None = None, text: str | None = None,
+        asked: str | None = None, wait: float = 0,
+    ) -> Command:  # fmt: skip
+        """Takes and refuses what the executor does."""
+        same(asked, self.question["text"])
+        kind, choices = self.question["kind"], self.question["choices"]
+        self.answers.append(understand(kind, choices, confirm=confirm, choice=choice, text=text))
         return self._command("running")
 
     async def cancel(self, id: str) -> Command:
@@ -70,9 +85,9 @@ class Script:
 
 
 class Voice:
-    """Says one line after another; an empty one is silence."""
+    """Says one line after another; an empty one is silence, an error is raised."""
 
-    def __init__(self, *lines: str) -> None:
+    def __init__(self, *lines: str | Exception) -> None:
         self.lines = list(lines)
         self.expected: list[Expected] = []
 
@@ -80,12 +95,14 @@ class Voice:
         self.expected.append(expected)
         if not self.lines:
             return None
-        if not (line := self.lines.pop(0)):
+        if isinstance(line := self.lines.pop(0), Exception):
+            raise line
+        if not line:
             raise NothingHeard("nothing heard")
         return Transcript(line, "en", 0.9, "pocketsphinx")
 
 
-async def _talk(script: Script, *lines: str) -> tuple[Command | None, str]:
+async def _talk(script: Script, *lines: str | Exception) -> tuple[Command | None, str]:
     out = io.StringIO()
     talk = Conversation(script, Voice(*lines), Console(file=out, width=120), lambda text: None)  # type: ignore[arg-type]
     return await talk.turn(), out.getvalue()
@@ -97,7 +114,7 @@ CONFIRM = {"kind": "confirm", "text": "Send one GIF to Alice Chen?", "choices": 
 async def test_a_spoken_yes_sends():
     script = Script(CONFIRM)
     command, shown = await _talk(script, "make a gif and send it to Alice", "yes")
-    assert script.answers == [{"confirm": True, "asked": CONFIRM["text"]}]
+    assert script.answers == [{"confirm": True}]
     assert command is not None and command.status == "done"
     assert "Send one GIF to Alice Chen?" in shown and "Sent to Alice Chen." in shown and "90% sure" in shown
 
@@ -126,8 +143,83 @@ async def test_without_an_answer_the_question_stays_open():
 
 async def test_a_choice():
     script = Script({"kind": "choose", "text": "Which Alice?", "choices": ["Alice Chen", "Alice Wong"]})
-    await _talk(script, "send it to Alice", "the second one")
-    assert script.answers == [{"choice": 1, "asked": "Which Alice?"}]
+    await _talk(script, "send it to Alice", "the third one", "the second one")
+    assert script.answers == [{"choice": 2}]
+
+
+async def test_faults_on_the_way_to_an_answer_do_not_end_the_conversation():
+    script = Script(CONFIRM)
+    _, shown = await _talk(script, "send it", RecogniserDied("the process died"), "yes")
+    assert script.answers == [{"confirm": True}] and "the process died" in shown
+    late = Script(CONFIRM)
+
+    async def changed(question: str = "", expected: Expected = "command") -> Transcript | None:
+        if expected == "consent" and late.question is CONFIRM:
+            late.question = {**CONFIRM, "text": "Send it to Bob?"}
+        elif expected == "consent":
+            return None
+        return Transcript("yes", "en", 0.9, "pocketsphinx")
+
+    out = io.StringIO()
+    talk = Conversation(late, SimpleNamespace(utterance=changed), Console(file=out), lambda text: None)  # type: ignore[arg-type]
+    await talk.turn()
+    assert late.answers == [] and "another question is open" in out.getvalue() and "Send it to Bob?" in out.getvalue()
+
+
+async def test_the_session_goes_on_when_the_recogniser_dies(monkeypatch):
+    voice = Voice(RecogniserDied("the process died"), "send it", "yes")
+    monkeypatch.setattr("assistant.listen.Ears", lambda *_: voice)
+
+    async def recogniser():
+        return SimpleNamespace(engine="pocketsphinx")
+
+    script, out = Script(CONFIRM), io.StringIO()
+    script.hearing = SimpleNamespace(recogniser=recogniser)
+    assert await listen(script, Options(), Console(file=out)) == exits.DONE
+    assert script.answers == [{"confirm": True}] and "the process died" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("locked", "says"), [(True, "another assistant works with the data folder"), (False, "checkpoint cannot be opened")]
+)
+def test_what_stands_in_the_way_is_one_line_about_the_folder_that_was_named(
+    locked, says, tmp_path, monkeypatch, capsys
+):
+    for name in [n for n in os.environ if n.startswith("ASSISTANT_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "here"
+    home.mkdir()
+    (home / "config.toml").write_text(f'model = "{tmp_path}/no-model"\n')
+    if locked:  # what comes before it, the planner, takes long to load
+        monkeypatch.setattr("assistant.assistant.Assistant._load_planner", lambda self: None)
+    monkeypatch.setattr("sys.argv", ["assistant", "--home", str(home), "listen", "--once"])
+    with (home / "executor.lock").open("w") as lock, pytest.raises(SystemExit) as end:
+        if locked:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        main()
+    told = capsys.readouterr().err
+    assert end.value.code == exits.UNAVAILABLE and says in told and str(tmp_path) in told and told.count("\n") == 1
+
+
+async def test_push_to_talk_ends_at_the_longest_utterance(monkeypatch):
+    """Enter is pressed once and never again, while the microphone goes on."""
+    heard: list[int] = []
+
+    async def transcribe(samples: np.ndarray, expected: Expected) -> Transcript:
+        heard.append(len(samples))
+        return Transcript("make a gif", "en", 0.9, "pocketsphinx")
+
+    keys, hand = os.pipe()
+    out = io.StringIO()
+    recogniser = SimpleNamespace(transcribe_samples=transcribe)
+    ears = Ears(recogniser, Options(push_to_talk=True), Console(file=out))  # type: ignore[arg-type]
+    monkeypatch.setattr("assistant.listen.microphone", lambda device: recording(np.zeros(16_000 * 60, np.float32)))
+    with contextlib.ExitStack() as stack:
+        monkeypatch.setattr("sys.stdin", stack.enter_context(os.fdopen(keys)))
+        os.write(stack.enter_context(os.fdopen(hand, "wb")).fileno(), b"\n")
+        said = await asyncio.wait_for(ears.utterance(), 30)
+    assert said is not None and said.text == "make a gif"
+    assert 0 <= heard[0] - 30 * 16_000 < BLOCK and "30 s are over" in out.getvalue()
 
 
 async def test_recordings_that_are_used_up_end_the_conversation():

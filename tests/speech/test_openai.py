@@ -1,8 +1,9 @@
 import json
 
-from assistant.speech.openai import _render
+from assistant.speech.openai import _render, biased
 from assistant.speech.subtitles import lines, srt, vtt
-from assistant.speech.types import Transcript, Word
+from assistant.speech.types import Hints, Transcript, Word
+from assistant.speech.whisper_engine import prompt
 
 WORDS = tuple(Word(f"word{n}", n * 0.5, n * 0.5 + 0.4, 0.9) for n in range(20))
 LONG = Transcript(" ".join(w.word for w in WORDS), "en", 0.9, "whisper:base", WORDS, 10.0)
@@ -28,3 +29,11 @@ def test_every_format_is_rendered():
     assert _render(LONG, "vtt", []).headers["content-type"].startswith("text/vtt")
     verbose = json.loads(_render(LONG, "verbose_json", ["word"]).body)
     assert verbose["engine"] == "whisper:base" and len(verbose["words"]) == 20 and "segments" not in verbose
+
+
+def test_the_prompt_of_a_request_comes_before_the_tools_words():
+    hints = Hints(vocabulary=tuple(f"word{n}" for n in range(50)))
+    assert "Zoltan, Kilimanjaro" in prompt(biased(hints, "Zoltan, Kilimanjaro"))
+    long = "A conversation of Zoltan and Petra about " + "the plans for the spring " * 30
+    assert "A conversation of Zoltan and Petra" in prompt(biased(hints, long))
+    assert biased(hints, " ") == hints

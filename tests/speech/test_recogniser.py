@@ -9,6 +9,11 @@ import numpy as np
 import openai
 import pytest
 
+from assistant.config import Settings
+from assistant.execution import answers
+from assistant.execution.contacts import AddressBook
+from assistant.execution.sandbox import Sandbox, SandboxOptions
+from assistant.hearing import Hearing, NotUnderstood
 from assistant.speech import (
     AudioTooLarge,
     ModelUnavailable,
@@ -16,8 +21,12 @@ from assistant.speech import (
     SpeechError,
     UnsupportedAudio,
     open_recogniser,
+    sphinx_engine,
     weights,
 )
+from assistant.speech.consent import says_yes
+from assistant.speech.decode import decode
+from assistant.speech.errors import RecogniserDied
 from assistant.speech.openai import transcriptions
 from assistant.speech.sources import recording
 from assistant.speech.spoken import spoken
@@ -99,6 +108,72 @@ async def test_a_live_stream(recogniser, voice):
     assert final.transcript is not None and max(event.level for event in events) > 0.01
 
 
+async def test_what_is_no_clear_yes_is_no_consent(recogniser, cache, voice, monkeypatch):
+    """The "send it" of the recorded command: a consent where that is clear, and refused where it is not."""
+    await recogniser.warm()  # the model is built
+    engine = sphinx_engine.SphinxEngine(HINTS, cache)
+    send_it = voice[round(3.2 * SAMPLE_RATE) : round(3.82 * SAMPLE_RATE)]
+    assert engine.transcribe(send_it, expected="consent").text == "send it"
+    monkeypatch.setattr(sphinx_engine, "SURE_YESES", 0.99)
+    with pytest.raises(NothingHeard, match="clearly enough"):
+        engine.transcribe(send_it, expected="consent")
+    assert engine.transcribe(send_it).text == "send it"  # the ordinary search would take it
+
+
+async def test_every_yes_of_the_executor_is_one_for_the_recognisers():
+    """Their lists are copies, since speech must not import execution."""
+    ways = ("{}", "{}, please!", "to {}", "the {}", "all of {} please")
+    said = [way.format(word) for word in answers.YES for way in ways]
+    assert [text for text in said if not says_yes(text)] == []
+    assert not any(map(says_yes, [*answers.NO, "send it to Ben", "yes but to Ben", "yesterday", "", "please"]))
+
+
+@pytest.fixture
+def hearing(tmp_path):
+    """Without a sandbox, which has not been started."""
+    home = tmp_path / "home"
+    return Hearing(Settings(home=home), Sandbox(SandboxOptions(artifacts=home / "artifacts")), {}, AddressBook(()))
+
+
+def opened(recogniser):
+    ready = asyncio.get_running_loop().create_future()
+    ready.set_result(recogniser)
+    return ready
+
+
+async def test_a_recording_is_heard_although_the_worker_dies(hearing, cache, demo):
+    hearing.keep("c1", demo)
+    async with open_recogniser("pocketsphinx", cache_dir=cache, hints=HINTS) as other:
+        hearing._opening = opened(other)
+        await other.warm()
+        for process in list(other._pool._processes.values()):
+            process.kill()
+        heard = await hearing.transcribe("c1")
+    assert spoken(heard["text"]) == DEMO and heard["engine"] == "pocketsphinx"
+
+
+@pytest.mark.parametrize(("error", "kept"), [(NothingHeard("silence"), False), (RecogniserDied("again"), True)])
+async def test_a_recording_is_kept_unless_it_is_at_fault(hearing, error, kept):
+    asked = []
+
+    async def transcribe(audio, expected):
+        asked.append(expected)
+        raise error
+
+    hearing.keep("c1", b"sound")
+    hearing._opening = opened(SimpleNamespace(transcribe=transcribe))
+    with pytest.raises(NotUnderstood) as caught:
+        await hearing.transcribe("c1", expected="consent")
+    assert caught.value.status == error.status and (hearing._folder / "c1").exists() is kept
+    assert asked == ["consent"] * (2 if kept else 1)
+
+
+async def test_a_recording_is_not_called_damaged_when_the_sandbox_is_at_fault(hearing, demo):
+    with pytest.raises(SpeechError, match="sandbox has not been started") as caught:
+        decode(demo, hearing.decode)
+    assert caught.value.status == 503
+
+
 async def test_a_worker_that_dies_is_replaced(cache, demo):
     other = open_recogniser("pocketsphinx", cache_dir=cache, hints=HINTS)
     async with other:
@@ -117,7 +192,9 @@ async def test_auto_takes_the_offline_recogniser_without_weights(monkeypatch, tm
     assert open_recogniser(cache_dir=tmp_path).engine == "pocketsphinx"
     (tmp_path / "whisper").mkdir()
     (tmp_path / "whisper" / "base.pt").write_bytes(b"x")
+    (tmp_path / "whisper" / "base.en.pt").write_bytes(b"x")
     assert open_recogniser(cache_dir=tmp_path).engine == "whisper:base"
+    assert open_recogniser("whisper", "base.en", tmp_path).engine == "whisper:base.en"
     with pytest.raises(ModelUnavailable, match=r"small\.pt"):
         open_recogniser("whisper", "small", tmp_path)
 

@@ -1,5 +1,6 @@
 """Whisper on tiny checkpoints in OpenAI's format: random ones, and one whose decoder is built to say a sentence."""
 
+import contextlib
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from whisper.tokenizer import get_tokenizer
 from assistant.speech import weights
 from assistant.speech.errors import ModelUnavailable, NothingHeard
 from assistant.speech.types import Hints
-from assistant.speech.whisper_engine import WhisperEngine, _fails, _pieces, _silent, prompt
+from assistant.speech.whisper_engine import SURE_YES, WhisperEngine, _fails, _pieces, _silent, prompt
 
 SECONDS = 10  # window of the tiny checkpoints
 
@@ -103,6 +104,40 @@ def test_audio_beyond_the_window_is_cut_in_pieces(tmp_path, voice):
     heard = engine.transcribe(np.tile(voice, 3), "en")
     assert heard.text == "Hello there. Hello there."
     assert heard.words[-1].start > 7
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_piece_with_speech_that_is_not_understood_refuses_the_whole(tmp_path, voice, lost):
+    """A "bye" is doubted in less than a second of sound: in the last piece, which holds speech or a pause."""
+    engine = WhisperEngine(save(speaking_model(" Bye."), tmp_path / "say.pt"), Hints(), device="cpu")
+    long = np.tile(voice, 2)
+    pause = np.zeros(4_000, np.float32)
+    end = voice[16_000:26_000] if lost else np.zeros(10_000, np.float32)
+    samples = np.concatenate([long[: 16_000 * 9 + 8_000], pause, end])
+    assert len(list(_pieces(samples, 16_000 * SECONDS))) == 2
+    if lost:
+        with pytest.raises(NothingHeard):
+            engine.transcribe(samples, "en")
+    else:
+        assert engine.transcribe(samples, "en").text == "Bye."
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "acts"), [(" Yes, please.", 0.2, False), (" No.", 0.15, True), (" Send it to Ben.", 0.17, True)]
+)
+def test_an_unsure_yes_is_no_consent(tmp_path, noisy, text, scale, acts):
+    """scale: of the logits, which makes a checkpoint less sure of the same words."""
+    unsure = speaking_model(text)
+    with torch.no_grad():
+        unsure.decoder.ln.weight.mul_(scale)
+        unsure.decoder.ln.bias.mul_(scale)
+    engine = WhisperEngine(save(unsure, tmp_path / "say.pt"), Hints(), device="cpu")
+    heard = engine.transcribe(noisy, "en", "command")
+    assert heard.text == text.strip() and 0.4 < heard.confidence < SURE_YES
+    with contextlib.nullcontext() if acts else pytest.raises(NothingHeard):
+        assert engine.transcribe(noisy, "en", "consent") == heard
+    sure = WhisperEngine(save(speaking_model(text), tmp_path / "sure.pt"), Hints(), device="cpu")
+    assert sure.transcribe(noisy, "en", "consent").text == text.strip()
 
 
 @pytest.mark.parametrize(
