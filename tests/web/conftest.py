@@ -66,11 +66,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(service: Live, browser: Any) -> Iterator[Any]:
-    """Open the page as the printed address does; fails the test on errors in its console."""
+    """Open the page as the printed address does; fails the test on errors in its console.
+
+    `failures`: the test makes requests fail.
+    """
     problems: list[str] = []
     contexts = []
 
-    def open_(width: int = 1100, height: int = 900, scheme: str = "light") -> Any:
+    def open_(width: int = 1100, height: int = 900, scheme: str = "light", failures: bool = False) -> Any:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce",
             permissions=["microphone"],
@@ -78,7 +81,9 @@ def open_page(service: Live, browser: Any) -> Iterator[Any]:
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+        expected = "Failed to load resource" if failures else "\0"  # Chromium says so of each request that fails
+        page.on("console", lambda m: problems.append(m.text)
+                if m.type in ("error", "warning") and expected not in m.text else None)  # fmt: skip
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{service.url}/?token={TOKEN}")
         page.wait_for_selector("#examples button", state="attached")

@@ -26,7 +26,23 @@ function post(path, body, headers = {}) {
   return request(path, { method: "POST", headers, body: json ? JSON.stringify(body) : body });
 }
 
-const once = () => ({ "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` });
+const once = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+
+// Sends the same thing as often as it is called. After an attempt of which nobody knows whether it arrived, the next
+// one has the same key, so that nothing is done twice; after an answer it has a new one.
+export function attempts(send) {
+  let key = once();
+  return async () => {
+    try {
+      const command = await send({ "Idempotency-Key": key });
+      key = once();
+      return command;
+    } catch (error) {
+      if (error.status > 0 && error.status < 500) key = once();
+      throw error;
+    }
+  };
+}
 
 export const api = {
   health: () => request("/health"),
@@ -35,13 +51,13 @@ export const api = {
   history: (limit = 40) => request(`/command?limit=${limit}`),
   conversation: (session) => request(`/command?limit=20&session=${session}`),
   previews: (id) => request(`/command/${encodeURIComponent(id)}/previews`),
-  say: (text, session) => post("/command", { text, session, wait: 0 }, once()),
+  say: (text, session) => attempts((key) => post("/command", { text, session, wait: 0 }, key)),
   speak(recording, session) {
     const form = new FormData();
     form.set("session", session);
     form.set("wait", "0");
     form.set("audio", recording, `command.${recording.type.includes("mp4") ? "m4a" : "webm"}`);
-    return post("/command", form, once());
+    return attempts((key) => post("/command", form, key));
   },
   answer: (id, answer) => post(`/command/${encodeURIComponent(id)}/answer`, { ...answer, wait: 0 }),
   cancel: (id) => post(`/command/${encodeURIComponent(id)}/cancel`),
@@ -49,9 +65,11 @@ export const api = {
 
 const EVENTS = ["transcript", "plan", "status", "step", "progress", "question", "effect", "reply"];
 
-// Follows a command; `heard(type, data)` for each event, replayed from the start. Returns a function that ends it.
-export function follow(id, heard) {
+// Follows a command; `heard(type, data)` for each event, replayed from the start; `lost()` when the browser gives up,
+// as it does at any answer but 200, such as 503 of a service that starts. Returns a function that ends it.
+export function follow(id, heard, lost) {
   const source = new EventSource(`/command/${encodeURIComponent(id)}/events`);
   for (const type of EVENTS) source.addEventListener(type, (e) => heard(type, JSON.parse(e.data)));
+  source.addEventListener("error", () => source.readyState === EventSource.CLOSED && lost());
   return () => source.close();
 }

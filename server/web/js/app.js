@@ -1,10 +1,10 @@
 // The page: a conversation above, the microphone and the text below, history beside, honest notices on top.
 
-import { ApiError, api } from "./api.js";
+import { api } from "./api.js";
 import { $, announce, el } from "./dom.js";
 import { Errand } from "./errand.js";
 import { Recorder } from "./recorder.js";
-import { moment, statusText } from "./words.js";
+import { learn, moment, statusText } from "./words.js";
 
 const TAP_MS = 350;
 const thread = $("thread");
@@ -44,30 +44,35 @@ function settled(errand, command) {
       show(command);
     }
   }
-  if (errand.over) loadPast();
+  if (errand.over) loadPast().catch(() => {}); // its next opening loads it again
 }
 
-async function submit(work) {
+// Sends what was said, which `what` calls by name. `putBack()`: is what did not get through before the user again?
+async function submit(send, what, putBack = () => false) {
+  clearFailures();
   const waiting = el("li", { class: "errand pending" }, el("blockquote", { class: "said listening" }, "…"));
   $("welcome").hidden = true;
   thread.append(waiting);
   waiting.scrollIntoView({ block: "end" });
-  try {
-    show(await work);
-  } catch (error) {
-    notice("problem", [error instanceof ApiError ? error.message : String(error)], 8000);
-  } finally {
-    waiting.remove();
-    $("welcome").hidden = thread.children.length > 0;
-  }
+  const unsent = (error) => failure(error, putBack() ? null : { what, again: () => submit(send, what, putBack) });
+  const command = await send().catch(unsent).finally(() => waiting.remove());
+  $("welcome").hidden = thread.children.length > 0;
+  if (command) show(command);
 }
+
+let last = {}; // the sentence sent last: sent again as it is, it is another attempt
 
 $("dock").addEventListener("submit", (e) => {
   e.preventDefault();
   const text = $("text").value.trim();
   if (!text) return;
+  if (last.text !== text || last.session !== session) last = { text, session, send: api.say(text, session) };
   $("text").value = "";
-  submit(api.say(text, session));
+  submit(last.send, `Not sent: “${text}”`, () => {
+    if ($("text").value) return false; // there is something new already
+    $("text").value = text;
+    return true;
+  });
 });
 
 $("fresh").addEventListener("click", () => {
@@ -88,13 +93,14 @@ let pressed = 0;
 
 async function press() {
   if (recorder.active) return release();
+  clearFailures();
   pressed = performance.now();
   label(true);
   try {
     await recorder.start();
   } catch (error) {
     label(false);
-    notice("problem", [error.message], 8000);
+    failure(error);
   }
 }
 
@@ -102,7 +108,7 @@ async function release() {
   if (!recorder.active) return;
   label(false);
   const recording = await recorder.stop();
-  if (recording) submit(api.speak(recording, session));
+  if (recording) submit(api.speak(recording, session), "Your recording is kept.");
 }
 
 // A short tap leaves the microphone on until the next one; a hold ends with the finger.
@@ -138,19 +144,36 @@ document.addEventListener("keydown", async (e) => {
 
 // Notices and health
 
-function notice(kind, texts, forMs = 0) {
+// `again`, if given, is what "Send again" does.
+function notice(kind, texts, again = null) {
+  const problem = kind.startsWith("problem");
+  const place = $(problem ? "failures" : "notices"); // failures beside the text, in sight however long the conversation
   const id = `${kind}:${texts.join("|")}`;
-  if ($("notices").querySelector(`[data-id="${CSS.escape(id)}"]`) || sessionStorage.getItem("seen") === id) return;
-  const dismiss = () => {
+  const known = place.querySelector(`[data-id="${CSS.escape(id)}"]`) || sessionStorage.getItem("seen") === id;
+  if (known && !again) return; // but each thing to send again has a notice of its own
+  const leave = () => {
+    if (box.contains(document.activeElement)) talk.focus({ preventScroll: true }); // the keyboard stays on the page
     box.remove();
-    if (kind !== "problem") sessionStorage.setItem("seen", id);
   };
+  const dismiss = () => {
+    leave();
+    if (!problem) sessionStorage.setItem("seen", id);
+  };
+  const resend = () => { leave(); again(); };
+  const retry = again && el("button", { type: "button", onclick: resend }, "Send again");
   const close = el("button", { class: "quiet", type: "button", "aria-label": "Dismiss", onclick: dismiss }, "×");
   const lines = el("ul", {}, ...texts.map((text) => el("li", {}, text)));
-  const box = el("div", { class: `notice ${kind}`, role: kind === "problem" ? "alert" : "note", "data-id": id }, lines, close);
-  $("notices").append(box);
-  if (forMs) setTimeout(() => box.remove(), forMs);
+  const box = el("div", { class: `notice ${kind}`, role: problem ? "alert" : "note", "data-id": id }, lines, retry, close);
+  place.append(box);
 }
+
+// What went wrong stays in sight until it is dismissed or the next attempt; what can be sent again stays longer.
+function failure(error, unsent = null) {
+  if (unsent) notice("problem", [error.message, unsent.what], unsent.again);
+  else notice("problem attempt", [error.message]);
+}
+
+const clearFailures = () => $("failures").querySelectorAll(".attempt").forEach((n) => n.remove());
 
 async function checkHealth() {
   try {
@@ -160,6 +183,7 @@ async function checkHealth() {
     $("health").dataset.state = health.status;
     $("notices").querySelectorAll(".health-note").forEach((n) => n.remove());
     if (!ready) return void setTimeout(checkHealth, 1500);
+    if (!loaded) load().catch(failure);
     if (health.notices.length) notice("info health-note", health.notices);
     if (!health.speech.ready && !health.speech.problem) setTimeout(checkHealth, 3000); // its notice goes away
   } catch (error) {
@@ -174,6 +198,7 @@ async function checkHealth() {
 
 async function loadExamples() {
   const { tools } = await api.tools();
+  learn(tools);
   const examples = tools.flatMap((t) => t.examples.slice(0, 1)).filter((e) => e.length > 20);
   const shown = ["make a GIF of my five most recent photos and send it to Alice", ...examples].slice(0, 4);
   $("examples").replaceChildren(...shown.map((text) => {
@@ -188,26 +213,40 @@ async function loadPast() {
   $("past").replaceChildren(...commands.map((c) => {
     const taken = el("time", { datetime: c.created, title: new Date(c.created).toLocaleString() }, moment(c.created));
     const line = el("span", { class: "past-line" }, el("span", { class: "dot" }), statusText(c.status), taken);
-    const open = async () => show(await api.command(c.id)).element.scrollIntoView({ block: "start", behavior: "smooth" });
+    const open = () => openPast(c.id).catch(failure);
     return el("li", { "data-status": c.status }, el("button", { type: "button", onclick: open }, el("span", { class: "past-text" }, c.transcript?.text ?? "…"), line));
   }));
   return commands;
 }
 
-$("history-toggle").addEventListener("click", () => {
-  const open = $("history").hidden;
+async function openPast(id) {
+  clearFailures();
+  const { element } = show(await api.command(id));
+  if (!matchMedia("(width >= 70rem)").matches) toggleHistory(false); // there it lies over the conversation
+  element.tabIndex = -1;
+  if (!element.contains(document.activeElement)) element.focus({ preventScroll: true });
+  element.scrollIntoView({ block: "start", behavior: "smooth" });
+}
+
+function toggleHistory(open) {
   $("history").hidden = !open;
   $("history-toggle").setAttribute("aria-expanded", String(open));
-  if (open) loadPast().then(() => $("history-title").focus());
-});
+  if (!open) return;
+  $("history-title").focus();
+  loadPast().catch(failure);
+}
 
-async function begin() {
-  checkHealth();
-  loadExamples().catch(() => {});
-  const [past, mine] = await Promise.all([loadPast(), api.conversation(session)]).catch(() => [[], []]);
+$("history-toggle").addEventListener("click", () => toggleHistory($("history").hidden));
+
+// Loads what the page begins with, once the service is ready; the tools first, which say what a plan's words mean.
+let loaded = false;
+async function load() {
+  loaded = true;
+  await loadExamples().catch(() => {});
+  const [past, mine] = await Promise.all([loadPast(), api.conversation(session)]);
   for (const c of mine.reverse()) show(c); // what this tab has begun stays in sight after a reload
   const waiting = past.filter((c) => c.question && !errands.has(c.id)).length;
   if (waiting) notice("info", [`${waiting === 1 ? "An earlier errand waits" : `${waiting} earlier errands wait`} for your word: see History.`]);
 }
 
-begin();
+checkHealth();

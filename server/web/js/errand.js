@@ -15,9 +15,10 @@ export class Errand {
     this.heard = el("p", { class: "heard" });
     this.plan = new PlanView();
     this.question = el("section", { class: "question", hidden: true });
+    this.problem = el("p", { class: "problem", role: "alert" }); // below a question, or below an errand without one
     this.reply = el("p", { class: "reply" });
     this.foot = el("footer", { class: "foot" });
-    this.element = el("li", { class: "errand" }, this.said, this.heard, this.plan.element, this.question, this.reply, this.foot);
+    this.element = el("li", { class: "errand" }, this.said, this.heard, this.plan.element, this.question, this.problem, this.reply, this.foot);
     this.update(command);
   }
 
@@ -25,9 +26,15 @@ export class Errand {
   // a browser opens few connections to one service.
   #follow(asks) {
     if (this.over || asks) this.leave();
-    else this.stop ??= follow(this.id, (type, data) => this.#event(type, data));
+    else this.stop ??= follow(this.id, (type, data) => this.#event(type, data), () => this.#lost());
     clearInterval(this.poll);
     if (asks && !this.over) this.poll = setInterval(() => this.sync().catch(() => {}), 2000);
+  }
+
+  // The events have ended: sees how it stands until the service says so, which follows it again if it still runs.
+  #lost() {
+    this.leave();
+    this.poll = setInterval(() => this.sync().catch(() => {}), 2000);
   }
 
   // Hears no more of it.
@@ -60,12 +67,6 @@ export class Errand {
     this.update(await api.command(this.id));
   }
 
-  fail(message) {
-    this.status = this.element.dataset.status = "failed";
-    this.reply.textContent = message;
-    this.leave();
-  }
-
   #event(type, data) {
     if (type === "step" || type === "progress") {
       this.plan.step(data);
@@ -91,27 +92,33 @@ export class Errand {
     const key = question ? JSON.stringify(question) : null;
     if (key === this.asked) return;
     this.asked = key;
+    this.problem.textContent = "";
     this.question.hidden = !question;
     if (!question) return this.question.replaceChildren();
     const heading = el("h3", { tabindex: "-1" }, question.text);
     const parts = { confirm: confirmation, choose: choices, missing: blank }[question.kind](question, (a) => this.#give(a));
-    this.problem = el("p", { class: "problem", role: "alert" });
     this.question.setAttribute("aria-label", "Question");
-    this.question.replaceChildren(heading, ...parts, this.problem);
+    this.question.replaceChildren(heading, ...parts);
     announce(question.text);
-    heading.focus({ preventScroll: true });
+    if (!document.activeElement?.value) heading.focus({ preventScroll: true }); // who is writing keeps on writing
     this.question.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
   async #give(answer) {
-    const buttons = this.question.querySelectorAll("button, input");
+    const buttons = this.element.querySelectorAll(".question button, .question input, .foot button");
+    const focused = document.activeElement;
     buttons.forEach((b) => { b.disabled = true; });
+    this.problem.textContent = "";
     try {
       const question = this.question.querySelector("h3")?.textContent;
       this.update(await (answer === null ? api.cancel(this.id) : api.answer(this.id, { ...answer, question })));
     } catch (error) {
       this.problem.textContent = error.message;
+      if (error.status === 404 || error.status === 409) this.sync().catch(() => {}); // another page was faster
+    } finally {
       buttons.forEach((b) => { b.disabled = false; });
+      // A disabled element loses the focus: back to it, unless the user has gone elsewhere.
+      if (document.activeElement === document.body && this.element.contains(focused)) focused.focus();
     }
   }
 

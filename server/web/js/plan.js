@@ -28,7 +28,7 @@ export class PlanView {
     this.steps.clear();
     const rows = [];
     plan.steps.forEach((step, index) => {
-      const from = sources(step.args).filter((n) => this.steps.has(n));
+      const from = sources(step).filter((n) => this.steps.has(n));
       const depth = Math.max(-1, ...from.map((n) => this.steps.get(n).depth)) + 1;
       const node = new StepView(index + 1, step);
       this.steps.set(index + 1, Object.assign(node, { from, depth }));
@@ -79,7 +79,7 @@ class StepView {
     this.state = el("span", { class: "sr" }, " waits");
     this.media = el("div", { class: "media" });
     this.bar = el("progress", { class: "progress", max: "1", hidden: true, "aria-label": "Progress" });
-    const told = phrases(step.args).map(({ name, value }) =>
+    const told = phrases(step).map(({ name, value }) =>
       el("li", {}, el("span", { class: "key" }, name), value && el("span", { class: "value" }, String(value))));
     this.element = el("li", { class: "step waiting", title: step.tool },
       this.mark,

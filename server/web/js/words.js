@@ -30,16 +30,31 @@ export const title = (tool) => TITLES[tool] ?? sentence(tool.replace(/[._]+/g, "
 export const statusText = (status) => STATUS[status] ?? status;
 
 const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
-const REFERENCE = /^([$^])(\d+)/;
+const REFERENCE = /^([$^])([1-9]\d?)(?:\.[A-Za-z_]\w*)?$/; // as Reference.parse in assistant/plugin/plan.py
+
+// The arguments that take words or numbers; "$5" there is what the user said. Until GET /tools has been read, or for
+// a tool that is gone, none is known and the form of the value decides.
+const literal = new Map();
+
+export function learn(tools) {
+  for (const { name, parameters } of tools) {
+    const values = Object.entries(parameters.properties).filter(([, p]) => (p.items ?? p).format !== "reference");
+    literal.set(name, new Set(values.map(([argument]) => argument)));
+  }
+}
+
+// The reference that a value of an argument is, or null.
+function reference(tool, name, value) {
+  return typeof value === "string" && !literal.get(tool)?.has(name) ? REFERENCE.exec(value) : null;
+}
 
 // What a step was told, as short phrases; references to earlier steps are edges of the graph and not repeated.
-export function phrases(args) {
+export function phrases({ tool, args }) {
   const out = [];
   for (const [name, value] of Object.entries(args)) {
     const values = (Array.isArray(value) ? value : [value]).filter((v) => v !== null);
-    const references = values.filter((v) => REFERENCE.test(v));
-    if (references.some((r) => r.startsWith("^"))) out.push({ name, value: "from before" });
-    const said = values.filter((v) => !REFERENCE.test(v));
+    if (values.some((v) => reference(tool, name, v)?.[1] === "^")) out.push({ name, value: "from before" });
+    const said = values.filter((v) => !reference(tool, name, v));
     if (!said.length || said[0] === false) continue;
     out.push({ name: name.replace(/_/g, " "), value: said[0] === true ? "" : said.join(", ") });
   }
@@ -47,9 +62,9 @@ export function phrases(args) {
 }
 
 // The steps that a step takes its input from.
-export function sources(args) {
-  const values = Object.values(args).flat();
-  return [...new Set(values.map((v) => REFERENCE.exec(v)).filter((m) => m?.[1] === "$").map((m) => Number(m[2])))];
+export function sources({ tool, args }) {
+  const found = Object.entries(args).flatMap(([name, value]) => [value].flat().map((v) => reference(tool, name, v)));
+  return [...new Set(found.filter((m) => m?.[1] === "$").map((m) => Number(m[2])))];
 }
 
 export function duration(ms) {
