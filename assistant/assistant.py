@@ -47,6 +47,7 @@ WAITING_LIMIT = 32  # commands that are being understood or wait for it
 SLOTS = 2  # plans made at the same time
 LONGEST_WAIT = 120.0
 EVENT_PAUSE = 0.5
+LOOK_S = 2.0  # how often one who waits looks around
 
 
 class Plans(Protocol):
@@ -80,6 +81,7 @@ class Assistant:
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="planner")
         self._cleaner: asyncio.Task[None] | None = None
         self.ready = False
+        self.leaving = False  # set before `aclose`: who waits for a command is told how it stands
 
     # life
 
@@ -180,18 +182,19 @@ class Assistant:
         if len(self._tasks) + self._entering >= WAITING_LIMIT:
             raise Busy("too many commands are waiting; try again in a few seconds", 5)
         self._entering += 1
+        kept = None
         try:
             if audio is not None:
                 await asyncio.to_thread(self.hearing.keep, row["id"], audio)
-            known: dict[str, Any] = await self._db(self.commands.add, row)
-            if known["id"] == row["id"]:
+            kept = await self._db(self.commands.add, row)
+            if kept["id"] == row["id"]:
                 metrics.COMMANDS.labels("speech" if audio is not None else "text").inc()
-                self._begin(known)
-            elif audio is not None:
-                self.hearing.forget(row["id"])
-            return _same_request(known, row)
+                self._begin(kept)
+            return _same_request(kept, row)
         finally:
             self._entering -= 1
+            if audio is not None and (kept is None or kept["id"] != row["id"]):
+                self.hearing.forget(row["id"])
 
     def _check(self, text: str | None, audio: bytes | None, wait: float) -> None:
         if (text is None) == (audio is None):
@@ -233,13 +236,14 @@ class Assistant:
             while True:
                 row, errand = await self._db(self._look, id)
                 left = end - time.monotonic()
-                if left <= 0 or row["status"] in (*ENDED, *ASKING):
+                if left <= 0 or self.leaving or row["status"] in (*ENDED, *ASKING):
                     return command(row, errand)
-                if errand is not None:
-                    await self.executor.wait(row["id"], left)
-                    break
-                await listener.wait(min(left, 2.0))
-        return await self.get(id)
+                if errand is None:
+                    await listener.wait(min(left, LOOK_S))
+                    continue
+                state = await self.executor.wait(row["id"], min(left, LOOK_S))
+                if state.question or state.status in FINISHED:
+                    return await self.get(id)
 
     async def events(self, id: str, after: int = 0) -> AsyncIterator[Event]:
         """What happened to a command after event `after`, and what happens until it is finished."""
@@ -277,15 +281,18 @@ class Assistant:
         """Cancel a command; one that is finished stays as it is. Raises UnknownCommand."""
         row = await self._row_of(id)
         told = ("status", {"status": "cancelled"})
-        if row["status"] in ("running", *ASKING):
-            await self._update(row["id"], told, expect=("running", *ASKING), status="cancelled", reply="Cancelled.")
+        over = {"status": "cancelled", "reply": "Cancelled."}
+        done = await self._update(row["id"], told, expect=("running", *ASKING), **over)
         async with self._handover:
             row = await self._row_of(id)
             begun = row["status"] == SUBMITTED and not await self._unsubmitted(row)
             if row["status"] == SUBMITTED and not begun:
-                await self._update(row["id"], told, expect=(SUBMITTED,), status="cancelled", reply="Cancelled.")
+                done = await self._update(row["id"], told, expect=(SUBMITTED,), **over)
+        if done:
+            metrics.ENDED.labels("cancelled").inc()
         if begun:
             await self.executor.cancel(row["id"])
+            self._follow(row["id"])
         return await self.get(row["id"])
 
     async def history(self, limit: int = 50, session: str | None = None) -> list[Command]:
@@ -320,9 +327,9 @@ class Assistant:
         """One command from its words to the errand's end or first question; the session's next waits as long."""
         lock = self._sessions.setdefault(row["session"], asyncio.Lock())  # lives as long as somebody holds it
         try:
-            if row["text"] is None:
-                row = await self._understanding.hear(row)
             async with lock:
+                if row["text"] is None:
+                    row = await self._understanding.hear(row)
                 if row["status"] == SUBMITTED or await self._understanding.plan(row):
                     with span("run", command=row["id"]):
                         if await self._submit(row["id"]):
@@ -352,7 +359,7 @@ class Assistant:
 
     async def _watch(self, id: str) -> None:
         state = await self.executor.wait(id, 3600.0)
-        if state.status in FINISHED:
+        if state.status in FINISHED and (await self._db(self.commands.get, id))["ended"] is None:
             await self._update(id, ended=time.time())
             metrics.ENDED.labels(state.status).inc()
             metrics.STAGE.labels("run").observe(state.run_ms / 1000)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import JSON, Boolean, Column, Float, String, Table, Text
 
 from assistant.execution.errand import FINISHED, ErrandState, StepState
-from assistant.execution.store import Store, add_event
+from assistant.execution.store import Store, add_event, errands, events
 from assistant.planning.planned import Planned, Question
 from assistant.plugin.plan import Plan
 from assistant.plugin.signature import Type
@@ -176,17 +176,18 @@ class Commands:
 
     def add(self, row: dict[str, Any]) -> dict[str, Any]:
         """Insert a command; the one that has its idempotency key already, if any."""
-        with self._store.write() as c:
-            if row["key"] is not None:
-                mine = sa.select(commands).where(commands.c.key == row["key"])
-                if (found := c.execute(mine).mappings().first()) is not None:
-                    return dict(found)
-            full = {"transcript": None, "planned": None, "continues": None, "previous": None, "reply": "",
-                    "problem": None, "timings": {}, "ended": None, "created": time.time(),
-                    "executor": self._owner, **row}  # fmt: skip
-            c.execute(sa.insert(commands).values(**full))
-            add_event(c, row["id"], "status", {"status": "running"})
-            return full
+        full = {"transcript": None, "planned": None, "continues": None, "previous": None, "reply": "", "problem": None,
+                "timings": {}, "ended": None, "created": time.time(), "executor": self._owner, **row}  # fmt: skip
+        try:
+            with self._store.write() as c:
+                c.execute(sa.insert(commands).values(**full))
+                add_event(c, row["id"], "status", {"status": "running"})
+        except sa.exc.IntegrityError:  # the key is taken: the only thing that is unique beside the random id
+            found = self.by_key(row["key"]) if row["key"] is not None else None
+            if found is None:
+                raise
+            return found
+        return full
 
     def get(self, id: str) -> dict[str, Any]:
         """Raises UnknownCommand."""
@@ -243,11 +244,11 @@ class Commands:
             return True
 
     def purge(self, before: float) -> None:
-        """Forget commands older than a time whose errand is forgotten too."""
+        """Forget commands older than a time whose errand is forgotten too, and what was told of them."""
         with self._store.write() as c:
-            c.execute(
-                sa.delete(commands).where(
-                    commands.c.created < before,
-                    sa.text("NOT EXISTS (SELECT 1 FROM errands WHERE errands.id = commands.id)"),
-                )
+            old = sa.select(commands.c.id).where(
+                commands.c.created < before, ~sa.exists().where(errands.c.id == commands.c.id)
             )
+            ids = list(c.execute(old).scalars())
+            c.execute(sa.delete(events).where(events.c.errand.in_(ids)))
+            c.execute(sa.delete(commands).where(commands.c.id.in_(ids)))

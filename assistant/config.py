@@ -7,12 +7,14 @@ Unknown keys are refused with the line.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as Undecodable
 
 DEFAULT_HOME = Path("~/.local/share/assistant").expanduser()
 
@@ -28,7 +30,13 @@ def _paths(value: Any) -> Any:
     return [Path(p).expanduser() for p in value] if isinstance(value, (list, tuple)) else value
 
 
+def _words(value: Any) -> Any:
+    """Names are given as a list, or in one string separated by commas."""
+    return [w.strip() for w in value.split(",") if w.strip()] if isinstance(value, str) else value
+
+
 Paths = Annotated[list[Path], NoDecode, BeforeValidator(_paths)]
+Words = Annotated[list[str], NoDecode, BeforeValidator(_words)]
 
 
 class Settings(BaseSettings):
@@ -51,7 +59,7 @@ class Settings(BaseSettings):
     timezone: str | None = Field(None, description="IANA name such as Europe/Berlin; default the system's")
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
-    allowed_hosts: list[str] = Field(default_factory=list, description="further names for the Host header")
+    allowed_hosts: Words = Field(default_factory=list, description="further names for the Host header")
     commands_per_minute: int = Field(60, ge=1, description="more are answered with 429")
     smtp_url: str | None = Field(None, description="smtp://user:password@host:587, or smtps://…")
     smtp_from: str | None = None
@@ -87,6 +95,9 @@ def load_settings(**flags: Any) -> Settings:
     try:
         from_file = {k: v for k, v in values.items() if k not in environment}
         return Settings(**{**from_file, **given, "home": home})
+    except Undecodable as error:
+        how = 'in the environment it must be JSON, such as {"self": "ntfy://my-topic"}'
+        raise SettingsError(f"{error}; {how}") from error
     except ValidationError as error:
         raise SettingsError(_explain(error, file, set(values) - environment - set(given))) from error
 
@@ -106,7 +117,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _line(text: str, key: str) -> int:
-    return next((n for n, line in enumerate(text.splitlines(), 1) if key in line.split("=")[0]), 1)
+    """Where a key of the file's top level is set, as `key = …` or as a table `[key]`."""
+    here = re.compile(rf"""\s*\[?\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+    return next((n for n, line in enumerate(text.splitlines(), 1) if here.match(line)), 1)
 
 
 def _explain(error: ValidationError, file: Path, from_file: set[str]) -> str:

@@ -29,7 +29,7 @@ WARN: Status = "warn"
 FAIL: Status = "fail"
 PROBE = "assistant.execution.sandbox.probe"
 FREE_MIB, SCARCE_MIB = 200, 1024
-SECRET_FILES = ("config.toml", "plugins.toml", "token", "errands.db", "workflows.db")
+SECRET_FILES = ("config.toml", "plugins.toml", "token", "errands.db", "dbos.db")
 SHIPPED_PLANNER = Path(__file__).parent / "models" / "planner"
 
 

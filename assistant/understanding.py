@@ -25,6 +25,7 @@ from .telemetry import span
 
 if TYPE_CHECKING:
     from .assistant import Assistant
+    from .speech.types import Expected
 
 CORRECTION = re.compile(r"\s*(no|nope|actually|wait|sorry|not)\b[\s,.:;–-]+\S", re.IGNORECASE)
 TURN_S = 60.0  # a command waits so long for the one before it in its session
@@ -46,9 +47,12 @@ class Understanding:
 
     async def hear(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with the transcript of its recording. Raises CommandError."""
+        last = await self._last(row)
+        asked = last["question"]["kind"] if last is not None and last["question"] is not None else None
+        expected: Expected = "command" if asked is None else "consent" if asked == "confirm" else "answer"
         begun = time.perf_counter()
         with span("speech", command=row["id"]):
-            transcript = await self._a.hearing.transcribe(row["id"])
+            transcript = await self._a.hearing.transcribe(row["id"], expected=expected)
         seconds = time.perf_counter() - begun
         metrics.STAGE.labels("speech").observe(seconds)
         timings = {**row["timings"], "speech_ms": round(seconds * 1000, 1)}
@@ -62,12 +66,12 @@ class Understanding:
         if (await self._a._db(self._a.commands.get, row["id"]))["status"] != "running":
             return False  # cancelled while it waited
         last = await self._last(row)
-        if last is not None and await self._answers(row, last):
+        waits = last if last is not None and last["question"] is not None and not row["plan_only"] else None
+        if waits is not None and await self._answers(row, waits):
             return False
-        corrects = last is not None and last["question"] is not None and CORRECTION.match(row["text"]) is not None
-        if corrects and last is not None and last["question"]["kind"] == "confirm":
-            await self._a.cancel(last["id"])  # "no, to Priya": the message that was asked about does not leave
-            last["results"] = last["began"]
+        corrects = last is not None and self._corrects(row, last)
+        if corrects and last is not None:
+            last["results"] = last["began"]  # what it has made so far is there, although it waits for consent
         source = await self._source(row, last)
         earlier = self._earlier(source)
         begun = time.perf_counter()
@@ -75,8 +79,10 @@ class Understanding:
             planned = await self._planned(row["text"], earlier)
         seconds = time.perf_counter() - begun
         metrics.STAGE.labels("plan").observe(seconds)
-        if planned.refused and last is not None and await self._completes(row, last):
+        if planned.refused and waits is not None and await self._completes(row, waits):
             return False
+        if corrects and waits is not None and _replaces(planned, waits):
+            await self._a.cancel(waits["id"])  # "no, to Priya": the message that was asked about does not leave
         timings = {**row["timings"], "plan_ms": round(seconds * 1000, 1)}
         previous = source["id"] if source is not None and source["results"] else None
         return await self._settle(row["id"], planned, row["plan_only"], timings=timings, previous=previous)
@@ -105,6 +111,7 @@ class Understanding:
                 told = (("reply", {"text": "Cancelled."}), ("status", {"status": "cancelled"}))
                 if not await self._a._update(row["id"], *told, expect=ASKING, status="cancelled", reply="Cancelled."):
                     raise NotAsked("the question was answered already")
+                metrics.ENDED.labels("cancelled").inc()
                 return
             planned = replace(planned, question=None)
         else:
@@ -190,6 +197,11 @@ class Understanding:
             "results": began and now.status in FINISHED, "previous": before["previous"],
         }  # fmt: skip
 
+    def _corrects(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
+        """Whether the words go against the consent that the last command waits for ("no, to Priya")."""
+        asked = last["question"]
+        return asked is not None and asked["kind"] == "confirm" and CORRECTION.match(row["text"]) is not None
+
     async def _source(self, row: dict[str, Any], last: dict[str, Any] | None) -> dict[str, Any] | None:
         """What a follow-up refers to: the last command; but after one that only passed on what an earlier command had
         made ("now send it to Bob too"), the earlier one, with what came after as part of it."""
@@ -235,8 +247,6 @@ class Understanding:
     async def _answers(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
         """Whether the words are plainly the answer to the open question; then they have been given as such."""
         asked = last["question"]
-        if asked is None:
-            return False
         if asked["kind"] == "confirm":
             return simple(row["text"]) in YES | NO and await self._give(row, last)
         if asked["kind"] == "choose":
@@ -249,8 +259,7 @@ class Understanding:
 
     async def _completes(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
         """Whether words that are no errand by themselves answer the open question; then they have been given."""
-        asked = last["question"]
-        return asked is not None and asked["kind"] in ("missing", "choose") and await self._give(row, last)
+        return last["question"]["kind"] in ("missing", "choose") and await self._give(row, last)
 
     async def _give(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
         try:
@@ -270,6 +279,11 @@ class Understanding:
         areas = join([{"gif": "GIFs"}.get(p, p) for p in plugins[:12]])
         such = f" Say, for example, {join([f'“{e}”' for e in examples[:EXAMPLES]])}." if examples else ""
         return f"I cannot help with that. I can help with {areas}.{such}"
+
+
+def _replaces(planned: Planned, waiting: dict[str, Any]) -> bool:
+    """Whether a plan does something of the waiting command's anew; "wait, what is Bob's number" does not."""
+    return bool({s.tool for s in planned.plan.steps} & {s.tool for s in waiting["plan"].steps})
 
 
 __all__ = ["PlanRefused", "Understanding", "command"]

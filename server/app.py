@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from assistant.assistant import Assistant
 
-from . import commands, files, openai, operations, previews, problems, telemetry
+from . import commands, files, openai, operations, previews, problems, reminders, telemetry
 from .guard import Guard, allowed_hosts
 from .limits import Rate
 from .token import Key, load_token
@@ -38,7 +38,7 @@ def create_app(assistant: Assistant, *, token: str | None = None) -> FastAPI:
     app.state.rate = Rate(settings.commands_per_minute)
     app.state.closing = asyncio.Event()
     problems.install(app)
-    for module in (commands, previews, files, operations):
+    for module in (commands, previews, files, reminders, operations):
         app.include_router(module.router)
     if files.WEB.is_dir():
         app.mount("/static", StaticFiles(directory=files.WEB), name="static")

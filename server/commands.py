@@ -35,7 +35,8 @@ BODY: dict[str, Any] = {
                     "type": "object", "required": ["audio"], "additionalProperties": False,
                     "properties": {"audio": {"type": "string", "format": "binary", "description": AUDIO},
                                    **{n: _PROPERTIES[n] for n in FIELDS if n != "text"}},
-                }
+                },
+                "example": {"audio": "(the bytes of command.webm)", "session": "kitchen", "wait": 30},
             },
         },
     }
@@ -98,7 +99,7 @@ async def get_command(request: Request, id: Id) -> Any:
 
 
 @router.get("/command/{id}/events", response_class=StreamingResponse,
-            responses={**problems(404), 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            responses={**problems(404), 200: events.CONTENT,
                        204: {"description": "the command is finished and all its events were seen"}})  # fmt: skip
 async def get_events(
     request: Request,

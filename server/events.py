@@ -16,6 +16,7 @@ from assistant.execution.errand import Event
 
 BEAT_S = 15.0  # a comment so often keeps proxies from closing the stream, and notices readers that have gone
 RETRY_MS = 2000
+CONTENT = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}  # for the OpenAPI document
 
 
 async def respond(request: Request, assistant: Assistant, id: str, after: int) -> Response:
@@ -27,6 +28,11 @@ async def respond(request: Request, assistant: Assistant, id: str, after: int) -
         if first is None:
             return Response(status_code=204)
         source = _again(first, source)
+    return stream(request, source)
+
+
+def stream(request: Request, source: AsyncIterator[Event]) -> Response:
+    """Events as they come, until there are no more or the service stops."""
     return StreamingResponse(
         _stream(request, source), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
     )

@@ -164,6 +164,16 @@ class CommandOut(BaseModel):
     created: dt.datetime = Field(description="when it was taken")
 
 
+class ReminderOut(BaseModel):
+    """A reminder that the user asked for."""
+
+    id: str
+    errand: str = Field(description="the command that it came from")
+    text: str
+    when: dt.datetime
+    raised: dt.datetime | None = Field(description="when the user was told")
+
+
 class ProblemOut(BaseModel):
     """An error (RFC 9457)."""
 

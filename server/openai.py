@@ -6,15 +6,41 @@ started, so each application is made at its first request. Their errors have Ope
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assistant.assistant import Assistant
 from assistant.command import CommandError
 
-from .problems import problem
+AT_ONCE = 4  # requests of each kind; more would keep the user's own commands waiting
+
+
+class Bounded:
+    """At most AT_ONCE requests at a time, and none before the assistant has started."""
+
+    def __init__(self, app: ASGIApp, assistant: Assistant) -> None:
+        self._app, self._assistant = app, assistant
+        self._now = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._assistant.ready:
+            answer = _error(503, "the service is starting; try again in a few seconds", {"Retry-After": "5"})
+            return await answer(scope, receive, send)
+        if self._now >= AT_ONCE:
+            answer = _error(429, f"{AT_ONCE} such requests are being answered; try again", {"Retry-After": "2"})
+            return await answer(scope, receive, send)
+        self._now += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._now -= 1
 
 
 class Speech:
@@ -31,8 +57,9 @@ class Speech:
             try:
                 handle = openai.endpoint(await self._assistant.hearing.recogniser())
             except CommandError as error:
-                return await problem(error.status, str(error), error.title)(scope, receive, send)
-            self._app = Starlette(routes=[Route("/transcriptions", handle, methods=["POST"])])
+                return await _error(error.status, str(error))(scope, receive, send)
+            routes = [Route("/transcriptions", handle, methods=["POST"])]
+            self._app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
         await self._app(scope, receive, send)
 
 
@@ -48,13 +75,24 @@ class Chat:
             from assistant.llm import openai
 
             if self._assistant.engine is None:
-                return await problem(503, "the language model is not loaded yet; try again in a few seconds",
-                                     headers={"Retry-After": "5"})(scope, receive, send)  # fmt: skip
+                return await _error(503, "this service has no language model of its own")(scope, receive, send)
             self._app = openai.application(self._assistant.engine)
         await self._app(scope, receive, send)
 
 
 def mount(app: FastAPI, assistant: Assistant) -> None:
     """Speech before chat, whose mount takes everything else below /v1."""
-    app.mount("/v1/audio", Speech(assistant), name="speech")
-    app.mount("/v1", Chat(assistant), name="chat")
+    app.mount("/v1/audio", Bounded(Speech(assistant), assistant), name="speech")
+    app.mount("/v1", Bounded(Chat(assistant), assistant), name="chat")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, error.detail, error.headers)
+
+
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """In OpenAI's form."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    error = {"message": message, "type": kind, "param": None, "code": None}
+    return JSONResponse({"error": error}, status, headers)

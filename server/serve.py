@@ -53,21 +53,22 @@ def serve(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Starts and closes the assistant with itself, says where it is once it serves, and ends event streams when it is
-    to stop."""
+    """Starts and closes the assistant with itself, says where it is once it serves, and ends event streams and waiting
+    when it is to stop."""
 
     def __init__(self, config: uvicorn.Config, assistant: Assistant, token: str) -> None:
         super().__init__(config)
         self._assistant, self._token = assistant, token
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)  # first, so that `/health` and the page can say that it is starting
         try:
             await self._assistant.start()
         except Exception as error:
+            await super().shutdown(sockets)
             if not isinstance(error, FORESEEN):
                 log.exception("the assistant cannot start")
             raise StartError(f"the assistant cannot start: {str(error) or type(error).__name__}") from error
-        await super().startup(sockets)
         if not self.should_exit and sockets:
             port = sockets[0].getsockname()[1]
             print(_welcome(self._assistant.settings, port, self._token), file=sys.stderr, flush=True)
@@ -80,6 +81,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End in order, with status 0; a second Ctrl-C does not wait for clients."""
         self.config.app.state.closing.set()  # type: ignore[union-attr]
+        self._assistant.leaving = True
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 

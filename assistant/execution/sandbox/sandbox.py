@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -39,6 +40,7 @@ from .workspace import Workspace
 
 T = TypeVar("T")
 PROBE = "assistant.execution.sandbox.probe:probe"
+SECRET = 6  # characters; what is shorter would take harmless words with it
 
 
 class Sandbox:
@@ -117,7 +119,8 @@ class Sandbox:
     ) -> CallResult:
         """Run a tool and take what it made into the artifact store.
 
-        progress(fraction, text) is called from this thread. Raises ToolFailed, ToolTimedOut, ToolLimit, or
+        progress(fraction, text) is called from this thread. What the tool says, in whatever way, is rid of the secrets
+        that it was given: results and errors are shown and kept. Raises ToolFailed, ToolTimedOut, ToolLimit, or
         SandboxUnavailable when the sandbox is not good enough for a third party's code.
         """
         if call.third_party and self.state().mode != "full":
@@ -130,15 +133,26 @@ class Sandbox:
             "args": dict(call.args), "read": read, "write": [*map(str, call.write)], "hosts": list(call.hosts),
             "secrets": dict(call.secrets), "context": dict(call.context), "limits": asdict(call.limits),
         }  # fmt: skip
+        told = [secret for secret in call.secrets.values() if len(secret) >= SECRET]
+        hide = partial(_hidden, secrets=sorted(told, key=len, reverse=True))
+
+        def relay(fraction: float, text: str) -> None:
+            if progress is not None:
+                progress(fraction, hide(text))
+
         with self._workspace() as workspace:
-            body, tail = self._execute(call.tool, header, b"", call.limits, workspace, call.hosts, progress, cancelled)
+            try:
+                body, tail = self._execute(call.tool, header, b"", call.limits, workspace, call.hosts, relay, cancelled)
+            except ToolFailed as error:
+                said = (str(error), error.kind, error.traceback, error.stderr_tail)
+                raise type(error)(*map(hide, said)) from None
             try:
                 value = protocol.parse(body)
             except protocol.ProtocolError as error:
-                raise ToolFailed(f"{call.tool}: {error}") from error
+                raise ToolFailed(hide(f"{call.tool}: {error}")) from None
             results = Results(workspace, self.artifacts, [*read, *map(str, call.write)], call.limits)
-            value = results.take(value)
-        return CallResult(value, tuple(results.artifacts.values()), (time.monotonic() - started) * 1000, tail)
+            value = results.take(hide(value))
+        return CallResult(value, tuple(results.artifacts.values()), (time.monotonic() - started) * 1000, hide(tail))
 
     async def run(self, target: str, payload: bytes, limits: Limits | None = None, read: Sequence[Path] = ()) -> bytes:
         """Run one of our own functions confined; see `run_sync`."""
@@ -261,3 +275,14 @@ class Sandbox:
             with contextlib.suppress(Exception):
                 await future
             raise
+
+
+def _hidden(value: Any, secrets: Sequence[str]) -> Any:
+    """A value of JSON without the secrets in it."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "[secret]")
+        return value
+    if isinstance(value, dict):
+        return {_hidden(k, secrets): _hidden(v, secrets) for k, v in value.items()}
+    return [_hidden(v, secrets) for v in value] if isinstance(value, list) else value

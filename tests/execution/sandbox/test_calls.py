@@ -95,6 +95,17 @@ def test_surroundings(sandbox, monkeypatch):
     assert first["random"] != second["random"]
 
 
+def test_what_a_tool_says_is_rid_of_its_secrets(sandbox):
+    secret, told = "s3cret-t0ken", []
+    given = call("blab", secrets={"TOKEN": secret})
+    result = sandbox.call_sync(given, progress=lambda fraction, text: told.append(text))
+    with pytest.raises(ToolFailed) as failed:
+        sandbox.call_sync(call("blab", {"fail": True}, secrets={"TOKEN": secret}))
+    said = [str(result.value), *told, str(failed.value), failed.value.traceback, failed.value.stderr_tail]
+    assert all("[secret]" in s for s in said[:3])
+    assert not any(secret in s for s in said)
+
+
 def test_files(sandbox, photos):
     result = sandbox.call_sync(call("shrink", {"photos": photos}))
     assert [a.name for a in result.artifacts] == ["p0.png", "p1.png", "p2.png"]

@@ -51,6 +51,17 @@ def surroundings() -> str:
 
 
 @tool
+def blab(fail: bool = False) -> dict[str, str]:
+    """Say the secret in every way there is."""
+    secret = context().secrets["TOKEN"]
+    context().progress(0.5, f"with {secret}")
+    print(f"printed {secret}", flush=True)
+    if fail:
+        raise RuntimeError(f"401 for https://example.org/?key={secret}")
+    return {"url": f"https://example.org/?key={secret}"}
+
+
+@tool
 def count_slowly(steps: int, seconds: float) -> str:
     """Report progress."""
     for i in range(steps):

@@ -1,0 +1,120 @@
+"""What one command of a session does to the one before it, and how the service leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import time
+
+import pytest
+from sqlalchemy import select
+
+from assistant.execution.store import events
+
+from .conftest import DEMO_COMMAND, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def _waits(world: World, session: str, text: str = "see you") -> dict:
+    world.planner.says(f"tell Alice {text}", ("messages.send", {"to": ["Alice"], "text": text}))
+    command = await world.command(f"tell Alice {text}", session=session)
+    assert command["status"] == "needs_confirmation"
+    return command
+
+
+async def test_a_look_at_a_plan_answers_nothing(world: World) -> None:
+    before = len(world.mails())
+    first = await _waits(world, "look")
+    looked = await world.command("yes", session="look", plan_only=True)
+    assert looked["id"] != first["id"] and looked["status"] == "refused"
+    world.planner.says("no, to Benny", ("messages.send", {"to": ["Benny"], "text": "see you"}))
+    assert (await world.command("no, to Benny", session="look", plan_only=True))["status"] == "planned"
+    assert (await world.client.get(f"/command/{first['id']}")).json()["status"] == "needs_confirmation"
+    assert len(world.mails()) == before
+    assert (await world.command("no", session="look"))["status"] == "cancelled"
+
+
+async def test_only_what_replaces_a_message_cancels_it(world: World) -> None:
+    first = await _waits(world, "wait")
+    world.planner.says("wait, what is Alice's number", ("contacts.find", {"name": "Alice"}))
+    assert (await world.command("wait, what is Alice's number", session="wait"))["status"] == "done"
+    assert (await world.command("sorry, fly me to the moon", session="wait"))["status"] == "refused"
+    assert (await world.client.get(f"/command/{first['id']}")).json()["status"] == "needs_confirmation"
+    await world.client.post(f"/command/{first['id']}/cancel")
+
+
+async def test_a_recording_and_what_is_typed_after_it_keep_their_order(world: World) -> None:
+    data = {"wait": "0", "session": "order"}
+    spoken = (
+        await world.client.post("/command", files={"audio": ("c.flac", DEMO_COMMAND.read_bytes())}, data=data)
+    ).json()
+    typed = await world.command("and to Benny too", session="order", wait=90)
+    assert typed["status"] == "refused"
+    heard = (await world.client.get(f"/command/{spoken['id']}")).json()
+    asked = [text for text, _ in world.planner.asked]
+    assert heard["transcript"] and asked.index(heard["transcript"]["text"]) < asked.index("and to Benny too")
+
+
+async def test_who_waits_is_told_when_the_service_leaves(world: World) -> None:
+    held = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slowly(history: object) -> object:
+        asyncio.run_coroutine_threadsafe(held.wait(), loop).result(30)
+        raise ValueError
+
+    world.planner.scripts["take long"] = slowly  # type: ignore[assignment]
+    waiting = asyncio.create_task(world.command("take long", wait=60))
+    await asyncio.sleep(0.3)
+    world.assistant.leaving, begun = True, time.monotonic()
+    try:
+        command = await waiting
+        assert command["status"] == "running" and time.monotonic() - begun < 10
+    finally:
+        world.assistant.leaving = False
+        held.set()
+
+
+async def test_forgotten_commands_leave_nothing_behind(world: World) -> None:
+    refused = await world.command("tell nobody that I am here")
+    store = world.assistant.executor.store
+
+    def told() -> list[str]:
+        with store.read() as c:
+            return list(c.execute(select(events.c.type).where(events.c.errand == refused["id"])).scalars())
+
+    assert told()
+    await asyncio.to_thread(world.assistant.commands.purge, time.time() + 1)
+    assert told() == [] and (await world.client.get(f"/command/{refused['id']}")).status_code == 404
+
+
+async def test_reminders_are_told_when_they_are_due(world: World) -> None:
+    say = "remind me to water the ficus in one hour"
+    world.planner.says(say, ("reminders.add", {"text": "water the ficus", "when": "in one hour"}))
+    command = await world.command(say)
+    assert command["status"] == "done", command
+    [kept] = [r for r in (await world.client.get("/reminders")).json() if r["errand"] == command["id"]]
+    assert kept["text"] == "water the ficus" and kept["raised"] is None
+    stream = asyncio.create_task(world.client.get("/reminders/events"))
+    await asyncio.sleep(0.2)
+    await world.assistant.executor.raise_reminders(dt.datetime.now(dt.UTC) + dt.timedelta(hours=2))
+    await asyncio.sleep(0.5)
+    world.app.state.closing.set()  # ends the stream
+    told = (await stream).text
+    world.app.state.closing = asyncio.Event()
+    assert "event: reminder" in told
+    [data] = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+    assert data["id"] == kept["id"] and data["raised"]
+
+
+async def test_errors_below_v1_have_the_form_that_clients_expect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = await world.client.get("/v1/audio/transcriptions")
+    assert wrong.status_code == 405 and wrong.json()["error"]["message"]
+    monkeypatch.setattr("server.openai.AT_ONCE", 0)
+    busy = await world.client.get("/v1/models")
+    assert busy.status_code == 429 and busy.headers["retry-after"] and busy.json()["error"]["message"]
+    monkeypatch.setattr(world.assistant, "ready", False)
+    early = await world.client.get("/v1/models")
+    assert early.status_code == 503 and early.json()["error"]["type"] == "server_error"
