@@ -18,6 +18,9 @@
     stream = engine.submit(Request(ids)); stream.cancel()
     vector = engine.embed("make a gif")                # mean hidden state, unit length
 
+Several processes serve one model in lockstep. Each calls `start_processes(coordinator, processes, rank)` first, then
+`load` and `Engine` with the same settings and a mesh over all devices; rank 0 serves, the others call `follow()`.
+
 A constraint is any object with `done`, `forced()`, `mask(out)` and `consume(token)` (see `grammar.Constraint`), so it
 may swap grammars as it goes; one constraint serves one request. Bad grammars raise `BadGrammar`, bad requests
 `ValueError`. Training builds on `ModelConfig`, `model.init`, `model.forward`, `model.logits`, `attention.attention` and
@@ -28,7 +31,7 @@ from .config import ModelConfig, UnsupportedModel
 from .engine import Engine
 from .grammar import BadGrammar, Constraint, Grammar, Grammars
 from .loading import Model, load
-from .mesh import make_mesh
+from .mesh import make_mesh, start_processes
 from .request import Request, Result, Stream, Token
 from .tokenizer import Tokenizer
 from .weights import BadCheckpoint
@@ -50,4 +53,5 @@ __all__ = [
     "UnsupportedModel",
     "load",
     "make_mesh",
+    "start_processes",
 ]

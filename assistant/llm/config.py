@@ -112,6 +112,11 @@ class ModelConfig:
             vocab, intermediate = data["vocab_size"], data["intermediate_size"]
         except KeyError as error:
             raise UnsupportedModel(f"config.json lacks {error.args[0]!r}") from None
+        if quantised := data.get("quantization_config"):
+            raise UnsupportedModel(
+                f"the checkpoint is quantised ({quantised.get('quant_method', 'unnamed method')}), which is not read; "
+                "take the one in bfloat16: dtype='int8' quantises it while loading"
+            )
         if data.get("use_bidirectional_attention"):
             raise UnsupportedModel("bidirectional attention is not supported")
         default_activation = "gelu_pytorch_tanh" if gemma else "silu"

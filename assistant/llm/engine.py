@@ -30,7 +30,8 @@ class Engine:
 
     `sizes` are the compiled numbers of tokens per row, `short` the largest that several rows take at once, `rows` the
     compiled numbers of rows beside 1 and `slots`. `score` asks for the model's log-probability of forced tokens too
-    (default: when the vocabulary is small, as it costs a bit).
+    (default: when the vocabulary is small, as it costs a bit), if they are fed in chunks of at most 64: of larger ones,
+    and of those after the last choice, which are never fed, it stays NaN.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Engine:
     # -- what callers use ----------------------------------------------------------------------------------------
 
     def warm_up(self, embed: bool = False) -> None:
-        """Compile every shape, so that no request waits for a compilation. Call before the first request."""
+        """Compile every shape, so that no request waits for a compilation. Call before the first request; in a group
+        of processes on rank 0 alone, as the others follow."""
+        self._lead()
         self._runner.warm_up(self._rows, self._sizes, self._scheduler.short, self._scored)
         if embed:
             for size in self._sizes:
@@ -122,6 +125,7 @@ class Engine:
 
     def embed(self, prompt: SequenceType[int] | str) -> np.ndarray:
         """Mean of the prompt's hidden states, `[hidden]` float32 of unit length; at most the largest of `sizes`."""
+        self._lead()
         tokens = self._encode(prompt)
         if not 0 < len(tokens) <= self._sizes[-1]:
             raise ValueError(f"the text has {len(tokens)} tokens; between 1 and {self._sizes[-1]} can be embedded")
@@ -129,12 +133,15 @@ class Engine:
         vector = self._runner.embed(np.pad(np.asarray(tokens, np.int32), (0, size - len(tokens))), len(tokens))
         return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
-    def follow(self) -> None:
+    def follow(self, patience: float = 120.0) -> None:
         """On every rank but 0 of a group of processes: take part in the steps of rank 0 until it closes its engine.
 
-        Each rank makes its engine with the same settings. Raises when a rank is lost.
+        Each rank makes its engine with the same settings. Raises when a rank is lost, and when rank 0, once it serves,
+        gives no sign of life for `patience` seconds because its engine has failed; no compilation may take that long.
         """
-        follow(self._runner)
+        if jax.process_index() == 0:
+            raise RuntimeError("rank 0 leads: it takes requests, and the other ranks follow")
+        follow(self._runner, patience)
 
     @property
     def alive(self) -> bool:
@@ -160,14 +167,20 @@ class Engine:
 
     # -- requests ------------------------------------------------------------------------------------------------
 
+    def _lead(self) -> None:
+        if jax.process_index() != 0:
+            raise RuntimeError(f"only rank 0 takes requests; this is rank {jax.process_index()}: call follow()")
+
     def _encode(self, prompt: SequenceType[int] | str) -> list[int]:
         if isinstance(prompt, str):
             if self.model.tokenizer is None:
                 raise ValueError("this checkpoint has no tokenizer.json; give the prompt as token ids")
-            return self.model.tokenizer.encode(prompt)
-        tokens = [int(token) for token in prompt]
-        if tokens and not 0 <= min(tokens) <= max(tokens) < self.model.config.vocab_size:
-            raise ValueError(f"token ids must lie between 0 and {self.model.config.vocab_size - 1}")
+            tokens = self.model.tokenizer.encode(prompt)
+        else:
+            tokens = [int(token) for token in prompt]
+        last = self.model.config.vocab_size - 1
+        if unknown := [token for token in tokens if not 0 <= token <= last]:
+            raise ValueError(f"the model does not know token {unknown[0]}; ids must lie between 0 and {last}")
         return tokens
 
     def _job(self, request: Request, tokens: list[int]) -> Job:
@@ -182,6 +195,7 @@ class Engine:
         return Job(request, tokens, room, stops, self.model.tokenizer)
 
     def _send(self, job: Job) -> None:
+        self._lead()
         with self._lock:
             if self._closed:
                 raise RuntimeError("the engine is closed")
@@ -196,6 +210,7 @@ class Engine:
 
     def _loop(self) -> None:
         try:
+            self._runner.idle()  # the first sign of life: from here on, silence means failure
             while self._receive(wait=not self._jobs and not self._closed):
                 self._turn()
         except BaseException as error:
@@ -249,7 +264,7 @@ class Engine:
         for job, row, start, count in fed:
             if not job.ended:  # its constraint may have failed just now
                 job.take(chosen, row, start, count)
-                if job.store_as is not None and not job.sequence.pending:
+                if job.store_as is not None and not job.ended and not job.sequence.pending:
                     self._store(job)
             self._settle(job)
 
@@ -262,6 +277,8 @@ class Engine:
     def _settle(self, job: Job) -> None:
         if job.ended:
             self._scheduler.remove(job.sequence)
+            if job.failed and job.sequence.slot >= 0:
+                self._scheduler.forget(job.sequence.slot)  # its row may not hold what was meant
             del self._jobs[job.sequence]
         job.settle()
 

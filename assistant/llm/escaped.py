@@ -39,7 +39,12 @@ class _Rules:
         self._lines: list[str] = []
 
     def calls(self, functions: dict[str, Any]) -> str:
-        calls = [f"{json.dumps('call:' + name)} {self._object(schema)}" for name, schema in functions.items()]
+        calls = []
+        for name, schema in functions.items():
+            if schema.get("type", "object") != "object":
+                raise ValueError(f"the parameters of {name!r} are no object")
+            _check(schema, _KNOWN["object"])
+            calls.append(f"{json.dumps('call:' + name)} {self._object(schema)}")
         return "\n".join(["body: " + " | ".join(calls), *self._lines]) + "\n"
 
     def _rule(self, body: str) -> str:
@@ -52,17 +57,18 @@ class _Rules:
             raise ValueError(f"{schema!r} is not a schema that this checkpoint's tool calls can follow")
         for key in ("anyOf", "oneOf"):
             if key in schema:
+                _check(schema, {key})
                 return self._rule(" | ".join(self._value(option) for option in schema[key]))
         if "const" in schema or "enum" in schema:
+            _check(schema, {"const", "enum"})
             values = schema.get("enum", [schema.get("const")])
             return self._rule(" | ".join(self._literal(value) for value in values))
         kind = schema.get("type")
         if isinstance(kind, list):
             return self._rule(" | ".join(self._value({**schema, "type": one}) for one in kind))
-        given = set(schema) - _IGNORED - {"type"}
-        if kind not in _KNOWN or given - _KNOWN[kind]:
-            unknown = f"type {kind!r}" if kind not in _KNOWN else ", ".join(sorted(given - _KNOWN[kind]))
-            raise ValueError(f"tool calls of this checkpoint cannot follow a schema with {unknown}")
+        if kind not in _KNOWN:
+            raise ValueError(f"tool calls of this checkpoint cannot follow a schema with type {kind!r}")
+        _check(schema, _KNOWN[kind])
         make: dict[str, Callable[[Any], str]] = {"object": self._object, "array": self._array, "string": self._string}
         return make.get(kind, lambda schema: self._rule(f"%json {json.dumps(schema)}"))(schema)
 
@@ -104,42 +110,48 @@ class _Rules:
         return self._rule(f'"{{" {first} "}}"')
 
 
-def read(text: str) -> tuple[str, dict[str, Any]] | None:
-    """Name and arguments of a call, or None for anything else."""
+def _check(schema: dict[str, Any], known: set[str]) -> None:
+    """`ValueError` naming what the grammar of such a schema would leave unsaid."""
+    if unknown := set(schema) - _IGNORED - {"type"} - known:
+        raise ValueError(f"tool calls of this checkpoint cannot follow a schema with {', '.join(sorted(unknown))}")
+
+
+def read(text: str, quote: str = ESCAPE) -> tuple[str, dict[str, Any]] | None:
+    """Name and arguments of a call, or None for anything else. `quote` is how the escaping token is seen."""
     name = _NAME.match(text)
     if name is None:
         return None
     try:
-        value, end = _read(text, name.end())
-    except (ValueError, IndexError):
+        value, end = _read(text, name.end(), quote)
+    except (ValueError, IndexError, RecursionError):
         return None
     return (name[1], value) if end == len(text) and isinstance(value, dict) else None
 
 
-def _read(text: str, at: int) -> tuple[Any, int]:
+def _read(text: str, at: int, quote: str) -> tuple[Any, int]:
     """The value that begins at a position, and where it ends; ValueError or IndexError where there is none."""
-    if text.startswith(ESCAPE, at):
-        begin = at + len(ESCAPE)
-        end = text.index(ESCAPE, begin)
-        return text[begin:end], end + len(ESCAPE)
+    if text.startswith(quote, at):
+        begin = at + len(quote)
+        end = text.index(quote, begin)
+        return text[begin:end], end + len(quote)
     if text[at] == "[":
-        return _members(text, at + 1, "]", lambda at: _read(text, at), list)
+        return _members(text, at + 1, "]", lambda at: _read(text, at, quote), list)
     if text[at] == "{":
-        return _members(text, at + 1, "}", lambda at: _pair(text, at), dict)
+        return _members(text, at + 1, "}", lambda at: _pair(text, at, quote), dict)
     scalar = _SCALAR.match(text, at)
     if scalar is None:
         raise ValueError(f"no value at {at}")
     return json.loads(scalar[0]), scalar.end()
 
 
-def _pair(text: str, at: int) -> tuple[tuple[str, Any], int]:
-    if text.startswith(ESCAPE, at):
-        key, at = _read(text, at)
+def _pair(text: str, at: int, quote: str) -> tuple[tuple[str, Any], int]:
+    if text.startswith(quote, at):
+        key, at = _read(text, at, quote)
         at += 1 if text[at] == ":" else len(text)
     else:
         end = text.index(":", at)
         key, at = text[at:end].strip(), end + 1
-    value, at = _read(text, at)
+    value, at = _read(text, at, quote)
     return (key, value), at
 
 

@@ -84,14 +84,21 @@ class Grammar:
 
 
 class Grammars:
-    """Compiles grammars for one tokenizer. `vocab_size` is the model's, which may be padded beyond the tokenizer's."""
+    """Compiles grammars for one tokenizer. `vocab_size` is the model's: its rows may be padded beyond the tokenizer's
+    tokens, and added tokens beyond its rows (images, for the larger models of a family) are left out."""
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int, eos: list[int]) -> None:
-        if tokenizer.size > vocab_size:
-            raise BadGrammar(f"the tokenizer has {tokenizer.size} tokens, but the model only {vocab_size}")
-        self._tokenizer = LLTokenizer(str(tokenizer.file), n_vocab=vocab_size, eos_token=eos or None)
+        source = str(tokenizer.file) if tokenizer.size <= vocab_size else tokenizer.within(vocab_size)
+        try:
+            self._tokenizer = LLTokenizer(source, n_vocab=vocab_size, eos_token=eos or None)
+        except ValueError as error:
+            raise BadGrammar(f"the tokenizer does not fit a model of {vocab_size} tokens: {error}") from None
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
         self._lock = threading.Lock()
+
+    def bytes_of(self, token: int) -> bytes:
+        """A token's true bytes, which need not be whole characters."""
+        return bytes(self._tokenizer.decode_bytes([token]))
 
     def json_schema(self, schema: dict[str, Any] | str) -> Grammar:
         """JSON that the schema accepts, with canonical separators (`", "` and `": "` as `json.dumps` writes them)."""

@@ -35,6 +35,11 @@ class Job:
         """True when no further step may include this request."""
         return self.finish is not None or self.stream.done
 
+    @property
+    def failed(self) -> bool:
+        """True when it ended with an error."""
+        return self.finish is None and self.stream.done
+
     def begin(self) -> None:
         """Tokens forced at the very beginning are prefilled along with the prompt."""
         if self.request.constraint is not None:
@@ -42,16 +47,22 @@ class Job:
 
     def fill(self, batch: Batch, row: int, count: int) -> None:
         """Write the next `count` pending tokens, and how to choose after them, into a row of the batch."""
+        self._guarded(lambda: self._fill(batch, row, count))
+
+    def _fill(self, batch: Batch, row: int, count: int) -> None:
         request, sequence, start = self.request, self.sequence, self.sequence.cached
         fed = sequence.tokens[start : start + count + 1]
         batch.set(row, sequence.slot, start, fed[:count], fed[count] if len(fed) > count else None)
         floats = (request.temperature, request.top_p, request.min_p)
         batch.sample(row, request.top_k, request.seed, request.logprobs, floats)
         if request.constraint is not None and count == sequence.pending:
-            self._guarded(lambda: self._mask(batch, row))
+            self._mask(batch, row)
 
     def take(self, chosen: Chosen, row: int, start: int, count: int) -> None:
         """The step fed `count` tokens from position `start` on; nothing pending means that it chose one more."""
+        self._guarded(lambda: self._take(chosen, row, start, count))
+
+    def _take(self, chosen: Chosen, row: int, start: int, count: int) -> None:
         self.forwards += 1
         if chosen.scores.shape[1]:
             self._score(start, chosen.scores[row, :count].tolist())
@@ -65,7 +76,7 @@ class Job:
         else:
             self._append(Token(token, False, float(chosen.logprobs[row]), free, self._top(chosen, row)))
             if self.request.constraint is not None and self.finish is None:
-                self._guarded(lambda: self._consume(token))
+                self._consume(token)
             elif len(self._tokens) >= self._room and self.finish is None:
                 self.finish = "length"
 
@@ -87,7 +98,7 @@ class Job:
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # a caller's constraint may raise anything
+        except Exception as error:  # a caller's constraint may raise anything, and it must not end the others
             self.fail(error)
 
     def _mask(self, batch: Batch, row: int) -> None:

@@ -86,7 +86,7 @@ def build(folder: Path | None = None, flags: tuple[str, ...] = _FLAGS, source: P
     target = folder / f"kernels-{key.hexdigest()[:24]}.so"
     if target.exists():
         return target
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")  # they need GCC's vector built-ins
     if compiler is None:
         raise FileNotFoundError("no C++ compiler (install g++ for faster inference on this CPU)")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

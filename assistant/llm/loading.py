@@ -54,25 +54,29 @@ def load(path_or_hub_id: str | Path, *, mesh: Mesh | None = None, dtype: Any = N
 
     `dtype` is "float32", "bfloat16" or "int8" (weights only, a scale per output); by default float32 on CPU and
     bfloat16 elsewhere. On one CPU device the weights go through the project's kernels; where these cannot be built,
-    XLA serves float32. Raises `UnsupportedModel`, `BadCheckpoint` or `FileNotFoundError` with what is wrong.
+    and on a mesh of CPU devices, XLA serves float32. The model is named after its folder or hub id. Raises
+    `UnsupportedModel`, `BadCheckpoint` or `FileNotFoundError` with what is wrong.
     """
     folder = weights.find(path_or_hub_id)
+    local = Path(path_or_hub_id).expanduser().is_dir()
+    name = folder.absolute().name if local else str(path_or_hub_id)  # a download lies in a folder named by its commit
     config = ModelConfig.load(folder)
     cpu = jax.default_backend() == "cpu"
     kind = jnp.dtype(dtype).name if dtype is not None else "float32" if cpu else "bfloat16"
     if kind not in ("float32", "bfloat16", "int8"):
         raise ValueError(f"dtype is {dtype}; it must be float32, bfloat16 or int8")
     packed = mesh is None and kernels.available()
-    if kind == "int8" and not packed:
-        _log.warning("int8 weights need the CPU kernels and a single CPU device; serving without quantisation")
-    wide = jnp.float32 if kind == "float32" or (cpu and mesh is None) else jnp.bfloat16
+    wide = jnp.float32 if cpu or kind == "float32" else jnp.bfloat16  # XLA's bfloat16 is ten times slower on a CPU
+    if not packed and kind not in ("float32", jnp.dtype(wide).name):
+        served = f"serving {jnp.dtype(wide).name} without quantisation instead"
+        _log.warning("%s weights need the CPU kernels, which serve a single CPU device; %s", kind, served)
     params = weights.load_params(folder, config, wide, mesh)
     if packed:
         params = pack(params, kind)
     config, _ = repeat_kv_heads(config, mesh)
     tokenizer = Tokenizer(folder) if (folder / "tokenizer.json").exists() else None
     cache = jnp.bfloat16 if packed and kind != "float32" else wide
-    return Model(config, params, tokenizer, _stop_tokens(folder, config, tokenizer), mesh, cache, folder.name)
+    return Model(config, params, tokenizer, _stop_tokens(folder, config, tokenizer), mesh, cache, name)
 
 
 def _stop_tokens(folder: Path, config: ModelConfig, tokenizer: Tokenizer | None) -> frozenset[int]:

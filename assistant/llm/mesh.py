@@ -58,10 +58,16 @@ def repeat_kv_heads(config: ModelConfig, mesh: Mesh | None) -> tuple[ModelConfig
 def start_processes(coordinator: str, processes: int, rank: int, heartbeat_seconds: int = 10) -> None:
     """Join a group of processes (call before anything else touches JAX); a lost member ends every other one.
 
-    `coordinator` is `host:port` of rank 0. On CPU the collectives run over gloo.
+    `coordinator` is `host:port` of rank 0. On CPU the collectives run over gloo. The processes must end within 30
+    seconds of each other: that long one waits for the others at its end, before it ends them with an error.
     """
     if "cpu" in (getattr(jax.config, "jax_platforms", None) or "cpu"):
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
-        coordinator, processes, rank, initialization_timeout=60, heartbeat_timeout_seconds=heartbeat_seconds
+        coordinator,
+        processes,
+        rank,
+        initialization_timeout=60,
+        heartbeat_timeout_seconds=heartbeat_seconds,
+        shutdown_timeout_seconds=30,
     )

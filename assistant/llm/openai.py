@@ -12,12 +12,13 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
 from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -26,8 +27,7 @@ from . import request as llm
 from .engine import Engine
 from .grammar import BadGrammar, Constraint
 from .request import Result, Stream
-from .tokenizer import TextStream
-from .toolcalls import NO_PARAMETERS, Call, ToolFormat, tool_format
+from .toolcalls import NO_PARAMETERS, Call, Part, Reader, ToolFormat, tool_format
 
 
 class _Options(BaseModel):
@@ -89,12 +89,19 @@ def application(engine: Engine) -> Starlette:
     """The ASGI application for one engine; the model's name is the checkpoint's folder or hub name."""
     chat = _Chat(engine)
     routes = [Route("/chat/completions", chat.complete, methods=["POST"]), Route("/models", chat.models)]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refused})
 
 
-def _error(message: str, status: int, code: str | None = None) -> JSONResponse:
+async def _refused(_: HttpRequest, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.detail, error.status_code, headers=error.headers)
+
+
+def _error(
+    message: str, status: int, code: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
+    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status, headers)
 
 
 class _Chat:
@@ -111,7 +118,7 @@ class _Chat:
         try:
             body = ChatRequest.model_validate(await http.json())
             requests, tools = await asyncio.to_thread(self._requests, body)
-            streams = [self.engine.submit(request) for request in requests]
+            streams = self._submit(requests)
         except ValidationError as error:
             first = error.errors()[0]
             return _error(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 400)
@@ -128,6 +135,12 @@ class _Chat:
             return StreamingResponse(self._events(head, body, streams, tools), media_type="text/event-stream")
         return await self._answer(http, head, body, streams, tools)
 
+    def _submit(self, requests: list[llm.Request]) -> list[Stream]:
+        try:
+            return [self.engine.submit(request) for request in requests]
+        except RuntimeError as error:  # it is closed, or has failed
+            raise _Refused(str(error), 503) from None
+
     def _requests(self, body: ChatRequest) -> tuple[list[llm.Request], ToolFormat | None]:
         """One engine request per choice (each with its own constraint), and how tool calls look, if any may come."""
         tokenizer = self.engine.model.tokenizer
@@ -142,6 +155,8 @@ class _Chat:
             raise _Refused("tool_choice asks for a call, but there are no tools")
         prompt = tokenizer.chat([_plain(message) for message in body.messages], given if tools else None)
         limit = body.max_completion_tokens or body.max_tokens or self.engine.length
+        if body.logprobs:
+            self._bytes(0)  # reads the vocabulary, which may take seconds: not in the event loop
         stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
         seed = body.seed if body.seed is not None else uuid.uuid4().int & 0x7FFFFFFF
         requests = [
@@ -162,21 +177,20 @@ class _Chat:
         return requests, tools
 
     def _constraint(self, body: ChatRequest, tools: ToolFormat | None, choice: Any) -> Constraint | None:
-        form = body.response_format or {"type": "text"}
-        grammars = self.engine.model.grammars
-        if tools is not None and choice != "auto":
+        schema = _schema(body.response_format or {"type": "text"})
+        if tools is None:
+            return None if schema is None else self.engine.model.grammars.json_schema(schema)
+        if choice != "auto":
             name = choice["function"]["name"] if isinstance(choice, dict) else None
             return tools.required(name, body.parallel_tool_calls)
-        if form.get("type") == "json_schema":
-            schema = (form.get("json_schema") or {}).get("schema")
-            if not isinstance(schema, dict):
-                raise _Refused("response_format.json_schema.schema is missing")
-            return grammars.json_schema(schema)
-        if form.get("type") == "json_object":
-            return grammars.json_schema({"type": "object"})
-        if form.get("type") != "text":
-            raise _Refused(f"response_format {form.get('type')!r} is not supported")
-        return tools.optional() if tools is not None else None
+        if schema is not None:
+            return tools.required(None, body.parallel_tool_calls, schema)
+        return tools.optional(body.parallel_tool_calls)
+
+    def _reader(self, body: ChatRequest, tools: ToolFormat | None) -> Reader:
+        assert self.engine.model.tokenizer is not None
+        stops = [body.stop] if isinstance(body.stop, str) else body.stop or []
+        return Reader(self.engine.model.tokenizer, stops) if tools is None else tools.reader(stops)
 
     async def _answer(
         self, http: HttpRequest, head: dict, body: ChatRequest, streams: list[Stream], tools: ToolFormat | None
@@ -209,7 +223,7 @@ class _Chat:
         )
 
     def _choice(self, index: int, body: ChatRequest, result: Result, tools: ToolFormat | None) -> dict[str, Any]:
-        text, calls = (result.text, []) if tools is None else tools.parse(result.ids, result.text)
+        text, calls = self._reader(body, tools).read(result.ids)
         message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
         if calls:
             message["tool_calls"] = [_call(call) for call in calls]
@@ -229,14 +243,15 @@ class _Chat:
         try:
             for index, stream in enumerate(streams):
                 yield event([delta(index, {"role": "assistant", "content": ""})])
-                async for change, tokens in self._pieces(body, stream, tools):
+                calls: list[Call] = []
+                async for part, tokens in _parts(stream, self._reader(body, tools)):
                     logprobs = {"content": self._logprobs(tokens), "refusal": None} if body.logprobs else None
-                    yield event([delta(index, {"content": change}, logprobs=logprobs)])
-                result = await stream.wait()
-                calls = tools.parse(result.ids, result.text)[1] if tools is not None else []
-                for i, call in enumerate(calls):
-                    yield event([delta(index, {"tool_calls": [{"index": i, **_call(call)}]})])
-                yield event([delta(index, {}, _reason(result, calls))])
+                    change: dict[str, Any] = {"content": part}
+                    if isinstance(part, Call):
+                        change = {"tool_calls": [{"index": len(calls), **_call(part)}]}
+                        calls.append(part)
+                    yield event([delta(index, change, logprobs=logprobs)])
+                yield event([delta(index, {}, _reason(await stream.wait(), calls))])
             if body.stream_options is not None and body.stream_options.include_usage:
                 yield event([], usage=_usage([await stream.wait() for stream in streams]))
             yield "data: [DONE]\n\n"
@@ -246,36 +261,45 @@ class _Chat:
             for stream in streams:
                 stream.cancel()
 
-    async def _pieces(
-        self, body: ChatRequest, stream: Stream, tools: ToolFormat | None
-    ) -> AsyncIterator[tuple[str, list[llm.Token]]]:
-        """Text as it comes, with the tokens it is made of; what may become a stop string or a call is held back."""
-        assert self.engine.model.tokenizer is not None
-        text, held, tokens = TextStream(self.engine.model.tokenizer), "", []
-        stops = [body.stop] if isinstance(body.stop, str) else body.stop or []
-        async for token in stream:
-            if tools is not None and tools.starts(token.id, held):
-                break
-            held += text.push(token.id)
-            tokens.append(token)
-            safe = _safe(held, stops)
-            if safe and not (tools is not None and tools.may_start(held)):
-                yield held[:safe], tokens
-                held, tokens = held[safe:], []
-        else:
-            held += text.flush()
-            ends = [at for stop in stops if (at := held.find(stop)) >= 0]
-            held = held[: min(ends)] if ends else held
-            if held and not (tools is not None and tools.parse([], held)[1]):
-                yield held, tokens
-
     def _logprobs(self, tokens: list[llm.Token]) -> list[dict[str, Any]]:
         def entry(token: int, logprob: float) -> dict[str, Any]:
-            assert self.engine.model.tokenizer is not None
-            text = self.engine.model.tokenizer.decode([token], skip_special=False)
-            return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode())}
+            raw = self._bytes(token)
+            text = raw.decode(errors="backslashreplace")  # part of a character shows as \xf0\x9f
+            return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(raw)}
 
         return [{**entry(t.id, t.logprob), "top_logprobs": [entry(*top) for top in t.top]} for t in tokens]
+
+    def _bytes(self, token: int) -> bytes:
+        return self.engine.model.grammars.bytes_of(token)
+
+
+async def _parts(stream: Stream, reader: Reader) -> AsyncIterator[tuple[Part, list[llm.Token]]]:
+    """What comes of an answer, with the tokens since the part before; some may be left that no part comes of."""
+    tokens: list[llm.Token] = []
+    async for token in stream:
+        tokens.append(token)
+        for part in reader.push(token.id):
+            yield part, tokens
+            tokens = []
+    for part in reader.end():
+        yield part, tokens
+        tokens = []
+    if tokens:
+        yield "", tokens
+
+
+def _schema(form: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON schema that a response_format asks for; None for text."""
+    if form.get("type") == "json_schema":
+        schema = (form.get("json_schema") or {}).get("schema")
+        if not isinstance(schema, dict):
+            raise _Refused("response_format.json_schema.schema is missing")
+        return schema
+    if form.get("type") == "json_object":
+        return {"type": "object"}
+    if form.get("type") != "text":
+        raise _Refused(f"response_format {form.get('type')!r} is not supported")
+    return None
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
@@ -321,15 +345,6 @@ def _usage(results: list[Result]) -> dict[str, Any]:
         "total_tokens": prompt + completion,
         "prompt_tokens_details": cached,
     }
-
-
-def _safe(text: str, stops: list[str]) -> int:
-    """How many characters of the text can be sent without cutting into a stop string that may be coming."""
-    found = [at for stop in stops if (at := text.find(stop)) >= 0]
-    if found:
-        return min(found)
-    overlap = max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
-    return len(text) - overlap
 
 
 async def _all(streams: list[Stream]) -> list[Result]:

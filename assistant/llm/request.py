@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 from .grammar import Constraint
 
@@ -31,10 +31,11 @@ class Request:
 
     def check(self) -> None:
         """`ValueError` naming the first field that makes no sense."""
+        self._check_types()
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens is {self.max_tokens}; it must be at least 1")
-        if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature is {self.temperature}; it must be 0 or more")
+        if not 0 <= self.temperature <= 1e6:  # float32 must hold it
+            raise ValueError(f"temperature is {self.temperature}; it must lie between 0 and a million")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}; it must lie in (0, 1]")
         if not 0 <= self.min_p <= 1:
@@ -46,6 +47,23 @@ class Request:
         if "" in self.stop:
             raise ValueError("a stop string is empty")
 
+    def _check_types(self) -> None:
+        """What is wrong must be noticed here: in the engine's thread nobody could tell the caller."""
+        for name in ("max_tokens", "top_k", "seed", "logprobs"):
+            if not isinstance(value := getattr(self, name), Integral):
+                raise ValueError(f"{name} is {value!r}; it must be an integer")
+        for name in ("temperature", "top_p", "min_p"):
+            if not isinstance(value := getattr(self, name), Real):
+                raise ValueError(f"{name} is {value!r}; it must be a number")
+        if not _holds(self.stop, str):
+            raise ValueError(f"stop is {self.stop!r}; it must be a tuple of strings")
+        if self.stop_tokens is not None and not _holds(self.stop_tokens, Integral):
+            raise ValueError(f"stop_tokens is {self.stop_tokens!r}; it must be a tuple of token ids, or None")
+
+
+def _holds(values: object, kind: type) -> bool:
+    return isinstance(values, Collection) and not isinstance(values, str) and all(isinstance(v, kind) for v in values)
+
 
 @dataclass(slots=True)
 class Token:
@@ -54,7 +72,7 @@ class Token:
     id: int
     forced: bool  # the constraint left no choice, so no forward pass was spent on it
     logprob: float  # natural logarithm, among the allowed tokens; 0 for forced ones
-    free_logprob: float  # among all tokens; NaN for forced ones that were never fed (the end) or not yet
+    free_logprob: float  # among all tokens; NaN for forced ones that were not scored (see `Engine`) or not yet fed
     top: list[tuple[int, float]] = field(default_factory=list)  # alternatives, when the request asked for them
 
 

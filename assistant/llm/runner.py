@@ -62,7 +62,7 @@ class Batch:
 
     def sample(self, row: int, top_k: int, seed: int, top: int, floats: tuple[float, float, float]) -> None:
         """How the row's next token is chosen."""
-        self.ints[row, 3:_HEAD] = top_k, seed & 0x7FFFFFFF, top
+        self.ints[row, 3:_HEAD] = top_k, int(seed) & 0x7FFFFFFF, top
         self.floats[row] = floats
 
 

@@ -59,7 +59,8 @@ def _draw(masked: Array, ints: Array, floats: Array) -> Array:
     top_k = jnp.where(ints[:, :1] > 0, ints[:, :1], masked.shape[-1])
     keep = probs >= _threshold(probs, lambda at: jnp.sum(probs >= at, axis=-1, keepdims=True) >= top_k)
     kept = jnp.where(keep, probs, 0)
-    mass = jnp.where(top_p < 1, top_p * jnp.sum(kept, axis=-1, keepdims=True), jnp.inf)
+    top_p = jnp.where(top_p < 1, jnp.maximum(top_p, 1e-6), jnp.inf)  # one that float32 rounds to 0 would keep nothing
+    mass = top_p * jnp.sum(kept, axis=-1, keepdims=True)
     nucleus = _threshold(kept, lambda at: jnp.sum(jnp.where(kept >= at, kept, 0), axis=-1, keepdims=True) >= mass)
     keep &= (kept >= nucleus) & (kept >= min_p * jnp.max(probs, axis=-1, keepdims=True)) & (masked > -jnp.inf)
     noise = jax.vmap(lambda seed, at: jax.random.gumbel(jax.random.fold_in(jax.random.key(seed), at), masked.shape[1:]))

@@ -23,7 +23,14 @@ class Tokenizer:
         self._fast = FastTokenizer.from_file(str(self.file))
         self._fast.no_padding()
         self._fast.no_truncation()
-        self.size = self._fast.get_vocab_size(with_added_tokens=True)
+        added = max(self._fast.get_added_tokens_decoder(), default=-1)
+        self.size = max(self._fast.get_vocab_size(with_added_tokens=False), added + 1)  # one more than the highest id
+
+    def within(self, rows: int) -> str:
+        """`tokenizer.json` without the tokens beyond a model's `rows`, which it can neither read nor write."""
+        data = json.loads(self.file.read_text(encoding="utf-8"))
+        data["added_tokens"] = [token for token in data["added_tokens"] if token["id"] < rows]
+        return json.dumps(data)
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """Token ids; `special` adds the beginning-of-text token and the like that the checkpoint asks for."""

@@ -23,6 +23,7 @@ from .mesh import repeat_kv_heads, sharding
 from .model import Parameter, Params, table
 
 _INDEX = "model.safetensors.index.json"
+_DTYPES = ("F32", "F16", "BF16")  # others are quantised: their numbers mean nothing without scales
 
 
 class BadCheckpoint(ValueError):
@@ -89,6 +90,11 @@ def _load(
     heads = repeats if "kv_heads" in row.axes else 1
     stored = [size // heads if axis == "kv_heads" else size for size, axis in zip(row.shape, row.axes, strict=True)]
     stored = stored[::-1] if row.transpose else stored
+    if tensor.get_dtype() not in _DTYPES:
+        raise UnsupportedModel(
+            f"tensor {row.name!r} is stored as {tensor.get_dtype()}, but only float32, float16 and bfloat16 are read; "
+            "take the checkpoint in bfloat16"
+        )
     if list(tensor.get_shape()) != stored:
         raise BadCheckpoint(f"tensor {row.name!r} has shape {tensor.get_shape()}, but config.json means {stored}")
 

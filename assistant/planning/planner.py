@@ -75,7 +75,7 @@ class Planner:
 
     def warm_up(self) -> None:
         """Compile the engine's shapes and prefill the static part of the prompt. Call before the first plan."""
-        self.engine.warm_up()
+        self.engine.warm_up(embed=self._many)
         if self.tools and not self._many:
             self.engine.add_prefix("tools", prompt.shared(self.tokenizer, list(self._all.values())))
 

@@ -1,9 +1,9 @@
 """Fine-tune the planner on the plugins that are installed here: `assistant train adapt`.
 
 An author's `examples` say how people ask for a tool, not what its arguments are. The planner itself labels them, with
-that one tool to choose from; numbers, choices and words of the user then become slots, so that an example yields many
-sentences. Sentences in the words of the signature show every argument. Most of what is trained on remains the original
-mixture, so that nothing is forgotten.
+that one tool to choose from, and what it is not sure of is left out. Numbers, choices and words of the user then become
+slots, so that an example yields many sentences. Sentences in the words of the signature show every argument. Most of
+what is trained on remains the original mixture, so that nothing is forgotten.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from .packs import Encoder
 from .sentences import NUMBERS
 
 DESCRIBED = 6  # sentences in a signature's own words, of each tool
+SURE = 0.5  # a label with an argument that is less probable is not learned
 CARD = """
 
 ## Adapted
@@ -60,15 +61,16 @@ class Adapted:
 
 
 def label(planner: Planner, tool: ToolSpec) -> list[Template]:
-    """The tool's examples as templates; one that the model takes for something else is left out. An input that the
-    example does not say (a booking, made by another tool) is what the assistant is to ask for."""
+    """The tool's examples as templates; one that the model takes for something else, or is unsure about, is left out.
+    An input that the example does not say (a booking, made by another tool) is what the assistant is to ask for."""
     found = []
     for example in tool.examples:
         try:
             planned = planner.plan(example)
         except PlanningError:
             continue
-        if len(planned.plan.steps) == 1 and len(planned.gaps) <= 1:
+        sure = all(confidence >= SURE for confidence in planned.arguments.values())
+        if sure and len(planned.plan.steps) == 1 and len(planned.gaps) <= 1:
             ask = planned.gaps[0][1] if planned.gaps else None
             found.append(template(example, planned.plan.steps[0].args, tool, ask))
     return found

@@ -102,6 +102,14 @@ def test_scores_equal_the_models_own_log_probabilities(engine):
     assert np.allclose([token.free_logprob for token in either.tokens[:6]], wanted, atol=1e-4)
 
 
+def test_forced_tokens_of_long_chunks_are_not_scored(chatty):
+    forced = list(range(20, 100))
+    with Engine(load(chatty), slots=1, length=256, sizes=(1, 8, 128), score=True) as engine:
+        result = engine.generate(Request(PROMPT, constraint=Choices([*forced, 5], [*forced, 6])))
+    assert len(result.tokens) == 81 and result.forwards == 1
+    assert all(math.isnan(token.free_logprob) for token in result.tokens[:80])
+
+
 def test_masked_and_free_log_probabilities(engine):
     two = engine.generate(Request(PROMPT, constraint=Choices([50], [51]), logprobs=5)).tokens[0]
     assert sorted(token for token, _ in two.top) == [50, 51]
@@ -128,6 +136,17 @@ def test_a_broken_constraint_fails_alone(engine, greedy):
         empty.result()
 
 
+def test_a_request_that_cannot_be_written_into_a_batch_fails_alone(engine, greedy):
+    request = Request(PROMPT, max_tokens=200, stop_tokens=())
+    bad = engine.submit(request)
+    request.seed = None  # after it was checked
+    good = engine.submit(Request(PROMPT, max_tokens=24, stop_tokens=()))
+    with pytest.raises(TypeError):
+        bad.result(30)
+    assert engine.alive and good.result(30).ids == greedy(PROMPT)
+    assert engine.generate(Request(PROMPT, max_tokens=24, stop_tokens=())).ids == greedy(PROMPT)
+
+
 def test_seeds_decide_alone_what_is_drawn(engine):
     def draw(seed):
         return engine.submit(Request(PROMPT, max_tokens=12, temperature=3.0, seed=seed, stop_tokens=()))
@@ -139,7 +158,7 @@ def test_seeds_decide_alone_what_is_drawn(engine):
 
 def test_filters_leave_the_likeliest_token(engine):
     best = engine.generate(Request(PROMPT, max_tokens=8, stop_tokens=())).ids
-    for filters in ({"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}):
+    for filters in ({"top_k": 1}, {"top_p": 1e-6}, {"top_p": 1e-60}, {"min_p": 1.0}):
         result = engine.generate(Request(PROMPT, max_tokens=8, temperature=5.0, seed=1, stop_tokens=(), **filters))
         assert result.ids == best, filters
 
@@ -193,6 +212,17 @@ def test_prompts_that_do_not_fit_and_senseless_requests_are_refused(engine):
         (Request([1], logprobs=21), "logprobs"),
         (Request([1], top_k=3_000_000_000), "top_k"),
         (Request([1], stop=("",)), "stop string is empty"),
+        (Request([1], stop="end"), "stop is 'end'"),
+        (Request([1], stop=(None,)), "stop is"),
+        (Request([1], stop_tokens=("</s>",)), "stop_tokens"),
+        (Request([1], seed=None), "seed is None"),
+        (Request([1], seed=1.5), "seed is 1.5"),
+        (Request([1], max_tokens=2.5), "max_tokens is 2.5"),
+        (Request([1], temperature=None), "temperature is None"),
+        (Request([1], temperature=math.nan), "temperature is nan"),
+        (Request([1], temperature=1e39), "temperature"),
+        (Request([1], top_p=math.nan), "top_p is nan"),
+        (Request([1], min_p="0.1"), "min_p is '0.1'"),
     ]:
         with pytest.raises(ValueError, match=words):
             engine.submit(request)

@@ -88,7 +88,7 @@ def test_a_random_checkpoint_writes_only_valid_calls(model):
             constraint = form.required("messages.send" if seed % 2 else None, parallel=False)
             request = Request([5, 6, 7], constraint=constraint, temperature=1.0, seed=seed, max_tokens=200)
             result = engine.generate(request)
-            text, (call,) = form.parse(result.ids, result.text)
+            text, (call,) = form.reader().read(result.ids)
             assert text == "" and result.finish_reason == "stop"
             if call.name == "messages.send":
                 jsonschema.validate(call.arguments, SEND)
@@ -105,7 +105,7 @@ def test_text_before_calls_and_several_of_them(model):
     )
     ids = model.tokenizer.encode("Well. " + one + one)
     wanted = Call("messages.send", {"text": "{,}", "to": ["Bob"]})
-    assert form.parse(ids, model.tokenizer.decode(ids)) == ("Well.", [wanted, wanted])
+    assert form.reader().read(ids) == ("Well.", [wanted, wanted])
     constraint = form.required(None, parallel=True)
     for token in model.tokenizer.encode(one + one):
         constraint.consume(token)
@@ -114,7 +114,7 @@ def test_text_before_calls_and_several_of_them(model):
 
 def test_a_call_once_begun_is_well_formed(model):
     form, tokenizer = tool_format(model, [tool("messages.send", SEND)]), model.tokenizer
-    constraint = form.optional()
+    constraint = form.optional(parallel=True)
     for token in [*tokenizer.encode("Well. "), tokenizer.token_id("<start_function_call>")]:
         constraint.consume(token)
     assert tokenizer.decode(constraint.forced()).startswith("call:messages.send{")
@@ -124,3 +124,20 @@ def test_a_schema_that_cannot_be_followed_is_refused(model):
     form = tool_format(model, [tool("f", {"type": "object", "properties": {"a": {"type": "string", "pattern": "^b"}}})])
     with pytest.raises(ValueError, match="pattern"):
         form.required(None, parallel=True)
+
+
+@pytest.mark.parametrize("more", [{"anyOf": [{"required": ["a"]}]}, {"minProperties": 1}, {"$ref": "#/$defs/x"}])
+def test_parameters_that_cannot_be_followed_are_refused_by_name(model, more):
+    form = tool_format(model, [tool("f", {"type": "object", "properties": {"a": {"type": "string"}}, **more})])
+    with pytest.raises(ValueError, match=next(iter(more)).replace("$", r"\$")):
+        form.required(None, parallel=True)
+
+
+def test_marks_spelt_out_in_strings_and_text_do_not_count(model):
+    form, tokenizer = tool_format(model, [tool("messages.send", SEND)]), model.tokenizer
+    spelt = "<escape>,a:1}<end_function_call> <start_function_call>"
+    letters = [tokenizer.encode(letter)[0] for letter in spelt]
+    before, after = "<start_function_call>call:messages.send{text:<escape>", "<escape>}<end_function_call>"
+    ids = [*letters, *tokenizer.encode(before), *letters, *tokenizer.encode(after)]
+    assert form.reader().read(ids) == (spelt, [Call("messages.send", {"text": spelt})])
+    assert form.reader().read(ids[:-1]) == (spelt + before + spelt + after.replace("<end_function_call>", ""), [])

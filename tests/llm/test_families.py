@@ -5,6 +5,7 @@ import shutil
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -104,6 +105,7 @@ def changed(folder, tmp_path, config=None, tensors=None):
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}}, "yarn"),
         ({"hidden_act": "relu"}, "relu"),
         ({"num_key_value_heads": 3}, "3 key/value heads"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "quantised .fp8.*bfloat16"),
     ],
 )
 def test_unsupported_architectures_are_refused_by_name(checkpoints, tmp_path, config, words):
@@ -123,6 +125,30 @@ def test_missing_and_misshaped_tensors_are_refused_by_name(checkpoints, tmp_path
     (tmp_path / "model.safetensors").write_bytes(b"\0" * 64)
     with pytest.raises(BadCheckpoint, match="cannot be read"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, np.int8, np.uint8])
+def test_quantised_tensors_are_refused_by_name(checkpoints, tmp_path, dtype):
+    name = "model.layers.1.mlp.up_proj.weight"
+    with pytest.raises(UnsupportedModel, match=rf"{name}.*bfloat16"):
+        load(changed(checkpoints("qwen3")[0], tmp_path, tensors={name: np.zeros((96, 64), dtype)}))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_is_read(checkpoints, tmp_path, dtype):
+    name = "model.layers.1.mlp.up_proj.weight"
+    value = np.random.default_rng(0).normal(size=(96, 64)).astype(dtype)
+    read = weights.Checkpoint(changed(checkpoints("qwen3")[0], tmp_path, tensors={name: value})).tensor(name)
+    assert np.array_equal(read[:], value)
+    params = weights.load_params(tmp_path, ModelConfig.load(tmp_path))
+    assert np.array_equal(params["layers"][1]["up"], value.astype(np.float32).T)
+
+
+def test_a_download_is_named_by_its_hub_id(checkpoints, tmp_path, monkeypatch):
+    folder, _ = checkpoints("qwen3")
+    monkeypatch.setattr(weights, "_download", lambda name: shutil.copytree(folder, tmp_path / "snapshots" / "0a1b2c"))
+    assert load("Qwen/Qwen3-0.6B").name == "Qwen/Qwen3-0.6B"
+    assert load(folder).name == folder.name
 
 
 def test_hub_ids_need_a_network_or_a_folder(tmp_path, monkeypatch):

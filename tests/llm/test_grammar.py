@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 
 import jsonschema
@@ -180,8 +181,24 @@ def test_an_unsatisfiable_schema_ends_with_an_error_not_a_hang(engine):
         engine.generate(Request("x", constraint=engine.model.grammars.json_schema(schema), max_tokens=20), timeout=60)
 
 
-def test_a_vocabulary_smaller_than_the_tokenizer_is_refused(grammars):
-    with pytest.raises(BadGrammar, match="tokens"):
+def test_added_tokens_beyond_the_models_rows_are_left_out(chatty, tmp_path):
+    folder = shutil.copytree(chatty, tmp_path / "gemma")  # as the checkpoints of Gemma 3 for text are
+    file = folder / "tokenizer.json"
+    data = json.loads(file.read_text())
+    names = [*(f"<unused{i}>" for i in range(Tokenizer(folder).size, VOCAB)), "<image_soft_token>"]
+    first = VOCAB + 1 - len(names)
+    data["added_tokens"] += [{**data["added_tokens"][0], "id": first + i, "content": n} for i, n in enumerate(names)]
+    file.write_text(json.dumps(data))
+    with Engine(load(folder), slots=1, length=64, sizes=(1, 8)) as engine:
+        tokenizer = engine.model.tokenizer
+        assert tokenizer.size == VOCAB + 1 and tokenizer.encode("<image_soft_token>") == [VOCAB]
+        assert engine.generate(Request("see", constraint=engine.model.grammars.regex("ab|cd"))).text in ("ab", "cd")
+        with pytest.raises(ValueError, match=f"does not know token {VOCAB}"):
+            engine.submit(Request("see <image_soft_token>"))
+
+
+def test_a_model_without_rows_for_ordinary_tokens_is_refused(grammars):
+    with pytest.raises(BadGrammar, match="does not fit a model of 64 tokens"):
         Grammars(grammars[0], 64, [0])
 
 

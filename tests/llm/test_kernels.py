@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assistant.llm import Engine, ModelConfig, Request, kernels, load, model
+from assistant.llm import Engine, ModelConfig, Request, kernels, load, make_mesh, model
 from assistant.llm.attention import cached_attention, causal_mask
 from assistant.llm.cache import allocate, attend_rows
 from assistant.llm.packed import Packed, matrix, multiply, pack
@@ -152,6 +152,21 @@ def test_without_a_compiler_xla_serves_alone(checkpoints, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "CPU kernels are not available" in done.stderr and "without quantisation" in done.stderr
+
+
+def test_clang_is_not_tried(tmp_path, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/clang++" if name == "clang++" else None)
+    with pytest.raises(FileNotFoundError, match="install g"):
+        kernels.build(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
+def test_a_mesh_of_cpu_devices_is_served_in_float32(checkpoints, kind, caplog):
+    loaded = load(checkpoints("llama")[0], mesh=make_mesh(), dtype=kind)
+    dtypes = {x.dtype for x in jax.tree.leaves(loaded.params)}
+    assert dtypes == {jnp.dtype(loaded.cache_dtype)} == {jnp.dtype(jnp.float32)}
+    assert f"{kind} weights need the CPU kernels" in caplog.text and "serving float32" in caplog.text
 
 
 def test_folders_of_compiled_code_must_be_private(tmp_path):

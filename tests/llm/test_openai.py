@@ -6,11 +6,15 @@ import threading
 import time
 
 import httpx
+import numpy as np
 import openai as client_library
 import pytest
 import uvicorn
+from starlette.exceptions import HTTPException
+from starlette.testclient import TestClient
 
-from assistant.llm import Engine, Request, load, openai
+from assistant.llm import Engine, Request, Result, Stream, Token, load, openai
+from assistant.llm.toolcalls import Call, tool_format
 
 TOOLS = [
     {
@@ -145,10 +149,8 @@ def test_conversations_with_earlier_calls_are_rendered(client, engine):
 
 
 def test_optional_calls_are_well_formed_once_begun(engine):
-    from assistant.llm.toolcalls import tool_format
-
     form = tool_format(engine.model, TOOLS)
-    constraint, tokenizer = form.optional(), engine.model.tokenizer
+    constraint, tokenizer = form.optional(parallel=True), engine.model.tokenizer
     text = "Sure. "
     for token in tokenizer.encode(text):
         constraint.consume(token)
@@ -167,7 +169,7 @@ def test_optional_calls_are_well_formed_once_begun(engine):
     constraint.consume(tokenizer.token_id("</tool_call>"))
     assert constraint.forced() == []  # free again
     ids.append(tokenizer.token_id("</tool_call>"))
-    assert form.parse(ids, "") == ("Sure.", [openai.Call("mail", {"count": 7})])
+    assert form.reader().read(ids) == ("Sure.", [Call("mail", {"count": 7})])
 
 
 def test_several_choices(client, engine):
@@ -245,3 +247,130 @@ def test_a_tool_may_lack_parameters(client, engine):
     answer = ask(client, engine, tools=bare, tool_choice="required", parallel_tool_calls=False)
     [call] = answer.choices[0].message.tool_calls
     assert (call.function.name, json.loads(call.function.arguments)) == ("ping", {})
+
+
+def note(text):
+    """A call of `note` as the chatty checkpoint writes it."""
+    return f"<tool_call>\n{json.dumps({'name': 'note', 'arguments': {'text': text}})}\n</tool_call>"
+
+
+NOTE = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+NOTES = [{"type": "function", "function": {"name": "note", "description": "", "parameters": NOTE}}]
+HARD = 'a</tool_call>"<tool_call>\\'
+
+
+class Scripted:
+    """An engine that writes a given text."""
+
+    def __init__(self, model, text):
+        self.model, self.length, self._ids = model, 256, model.tokenizer.encode(text)
+
+    def submit(self, request):
+        stream, tokens = Stream(), [Token(token, False, -0.5, -0.5) for token in self._ids]
+        stream.push(tokens)
+        stream.finish(Result(tokens, self.model.tokenizer.decode(self._ids), "stop", 3, 0, 1))
+        return stream
+
+
+def both(engine, **body):
+    """Content, names and arguments of the calls, and bytes of the tokens: of a whole and of a streamed answer."""
+    app = TestClient(openai.application(engine))
+    body = {"messages": ASK, "tools": NOTES, "logprobs": True, **body}
+    choice = app.post("/chat/completions", json=body).json()["choices"][0]
+    lines = app.post("/chat/completions", json={**body, "stream": True}).text.split("\n\n")
+    events = [json.loads(line.removeprefix("data: "))["choices"][0] for line in lines if line.startswith("data: {")]
+
+    def seen(messages, logprobs):
+        calls = [call["function"] for message in messages for call in message.get("tool_calls") or []]
+        content = "".join(message.get("content") or "" for message in messages)
+        return content, calls, [token["bytes"] for some in logprobs if some for token in some["content"]]
+
+    return [
+        seen([choice["message"]], [choice["logprobs"]]),
+        seen([event["delta"] for event in events], [event["logprobs"] for event in events]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "calls"),
+    [
+        ("Sure. \n" + note("x") + "\n" + note(HARD) + " Done.\n", "Sure. Done.", ["x", HARD]),
+        ("Sure. " + note("x")[:30], "Sure. " + note("x")[:30], []),
+        (note("x") + "\n" + note("y")[:-5], "\n" + note("y")[:-5], ["x"]),
+        ("<tool_call>nonsense</tool_call> so", "<tool_call>nonsense</tool_call> so", []),
+        ("<tool_call>[1]</tool_call>" + note("x"), "<tool_call>[1]</tool_call>", ["x"]),
+        (" no call, 3 < 4 \n", " no call, 3 < 4 \n", []),
+    ],
+)
+def test_streamed_and_whole_answers_agree(engine, text, content, calls):
+    whole, streamed = both(Scripted(engine.model, text))
+    assert whole == streamed
+    assert whole[0] == content and [json.loads(call["arguments"])["text"] for call in whole[1]] == calls
+    assert b"".join(map(bytes, whole[2])).decode() == text
+
+
+def test_log_probabilities_tell_the_true_bytes(engine):
+    whole, streamed = both(Scripted(engine.model, "ä😀"), tools=[])
+    assert whole == streamed == ("ä😀", [], [[byte] for byte in "ä😀".encode()])
+
+
+def test_tokens_after_a_stop_string_keep_their_log_probabilities(engine):
+    whole, streamed = both(Scripted(engine.model, "abcd"), stop=["bc"])
+    assert whole == streamed and whole[0] == "a" and b"".join(map(bytes, whole[2])) == b"abcd"
+
+
+def write(constraint, tokenizer, text):
+    for token in tokenizer.encode(text):
+        assert not constraint.done
+        constraint.consume(token)
+
+
+def test_one_optional_call_ends_the_answer_unless_more_may_follow(engine):
+    form, tokenizer = tool_format(engine.model, TOOLS), engine.model.tokenizer
+    for parallel in (True, False):
+        constraint = form.optional(parallel)
+        write(constraint, tokenizer, 'So <tool_call>\n{"name": "mail", "arguments": {"count": 7}}\n</tool_call>')
+        assert constraint.done is not parallel
+
+
+def test_an_answer_in_a_format_leaves_room_for_calls(client, engine):
+    form = tool_format(engine.model, NOTES)
+    answer = {"type": "object", "properties": {"n": {"$ref": "#/$defs/n"}}, "$defs": {"n": {"enum": [1, 2]}}}
+    answer |= {"required": ["n"], "additionalProperties": False}
+    for text in (note("x") + "\n" + note("y"), '{"n": 2}'):
+        constraint = form.required(None, parallel=True, answer=answer)
+        mask = np.zeros(engine.model.config.vocab_size // 32, np.uint32)
+        constraint.mask(mask)
+        first = engine.model.tokenizer.encode(text)[0]
+        assert mask[first // 32] >> first % 32 & 1
+        write(constraint, engine.model.tokenizer, text)
+        assert constraint.accepting
+    reply = {"type": "json_schema", "json_schema": {"name": "x", "schema": answer}}
+    for seed in range(3):
+        message = ask(client, engine, tools=TOOLS, response_format=reply, temperature=2.0, seed=seed).choices[0].message
+        assert message.tool_calls or json.loads(message.content)["n"] in (1, 2)
+
+
+def test_an_engine_that_is_closed_and_unknown_paths_answer_in_openais_form(engine, chatty):
+    closed = Engine(load(chatty), slots=2, length=256, sizes=(1, 8))
+    closed.close()
+    app = TestClient(openai.application(closed))
+    answer = app.post("/chat/completions", json={"messages": ASK})
+    assert answer.status_code == 503 and "closed" in answer.json()["error"]["message"]
+    answer = app.get("/chat/completions")
+    assert answer.status_code == 405 and answer.json()["error"]["type"] == "invalid_request_error"
+    assert answer.headers["allow"] == "POST" and app.get("/nothing").json()["error"]["message"] == "Not Found"
+
+
+def test_a_body_refused_while_it_is_read_answers_in_openais_form(engine):
+    app = openai.application(engine)
+
+    async def bounded(scope, receive, send):
+        async def refuse():
+            raise HTTPException(413, "too long", {"Connection": "close"})
+
+        await app(scope, refuse if scope["type"] == "http" else receive, send)
+
+    answer = TestClient(bounded).post("/chat/completions", json={})
+    assert answer.status_code == 413 and answer.json()["error"]["message"] == "too long"
+    assert answer.headers["connection"] == "close"

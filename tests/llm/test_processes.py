@@ -66,3 +66,16 @@ def test_a_lost_rank_ends_the_other_with_an_error(folder, lost):
             if rank.poll() is None:
                 rank.kill()
             rank.communicate()
+
+
+def test_a_failed_engine_of_rank_0_ends_the_others_with_an_error(folder):
+    ranks = start(folder, "fail")
+    try:
+        assert any(line == "ready dead\n" for line in ranks[0].stdout), ranks[0].stderr.read()[-2000:]
+        _, errors = ranks[1].communicate(timeout=2 * LIMIT)  # 5 s of silence, then it waits for rank 0 to end as well
+        assert ranks[1].returncode not in (0, None) and "rank 0 gave no sign of life for 5 s" in errors, errors[-2000:]
+    finally:
+        for rank in ranks:
+            if rank.poll() is None:
+                rank.kill()
+            rank.communicate()

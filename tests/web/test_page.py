@@ -183,3 +183,16 @@ def contrast(page):
         ["--on-accent", "--accent"], ["--ink", "--tint"], ["--bad", "--card"], ["--good", "--paper"]];
       return Math.min(...pairs.map(([a, b]) => ratio(a, b)));
     }""")
+
+
+def test_a_reminder_is_shown_when_it_is_due_and_once(open_page, service):
+    soon = "remind me to stretch in one second"
+    service.planner.says(soon, ("reminders.add", {"text": "stretch", "when": "in one second"}))
+    page = open_page()
+    say(page, soon)
+    page.wait_for_selector(".notice.reminder")
+    assert "stretch" in page.inner_text(".notice.reminder")
+    page.reload()
+    page.wait_for_selector("#examples button", state="attached")
+    page.wait_for_timeout(1000)
+    assert page.locator(".notice.reminder").count() == 0

@@ -73,3 +73,14 @@ export function follow(id, heard, lost) {
   source.addEventListener("error", () => source.readyState === EventSource.CLOSED && lost());
   return () => source.close();
 }
+
+// Calls `due(reminder)` for each reminder as it becomes due, and first for those that this browser has not shown yet.
+export function remind(due) {
+  const shown = localStorage.getItem("reminded");
+  const source = new EventSource(`/reminders/events${shown ? `?after=${shown}` : ""}`);
+  source.addEventListener("reminder", (e) => {
+    localStorage.setItem("reminded", e.lastEventId);
+    due(JSON.parse(e.data));
+  });
+  source.addEventListener("error", () => source.readyState === EventSource.CLOSED && setTimeout(remind, 5000, due));
+}

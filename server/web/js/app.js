@@ -1,6 +1,6 @@
 // The page: a conversation above, the microphone and the text below, history beside, honest notices on top.
 
-import { api } from "./api.js";
+import { api, remind } from "./api.js";
 import { $, announce, el } from "./dom.js";
 import { Errand } from "./errand.js";
 import { Recorder } from "./recorder.js";
@@ -167,6 +167,12 @@ function notice(kind, texts, again = null) {
   place.append(box);
 }
 
+function due({ text, when }) {
+  const told = `Reminder (${new Date(when).toLocaleString([], { dateStyle: "short", timeStyle: "short" })}): ${text}`;
+  notice("reminder", [told]);
+  announce(told);
+}
+
 // What went wrong stays in sight until it is dismissed or the next attempt; what can be sent again stays longer.
 function failure(error, unsent = null) {
   if (unsent) notice("problem", [error.message, unsent.what], unsent.again);
@@ -242,6 +248,7 @@ $("history-toggle").addEventListener("click", () => toggleHistory($("history").h
 let loaded = false;
 async function load() {
   loaded = true;
+  remind(due);
   await loadExamples().catch(() => {});
   const [past, mine] = await Promise.all([loadPast(), api.conversation(session)]);
   for (const c of mine.reverse()) show(c); // what this tab has begun stays in sight after a reload
