@@ -53,6 +53,7 @@ KINDS = {
     "note",
     "spoken",
 }
+NUMERIC = {"int", "seconds", "cols"}
 SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 REF = re.compile(r"[$^]\d+(\.\w+)?$")
 
@@ -70,6 +71,8 @@ def spoken_ok(value, say, slots):
     ids = SLOT.findall(value)
     if any(i not in slots for i, _ in ids):
         return False
+    if SLOT.fullmatch(value) and slots[ids[0][0]] in NUMERIC:
+        return False  # it would be filled with a number, not with words
     pattern = re.sub(r"\\\{(\w+)\\\}", r"\\{\1:\\w+\\}", re.escape(value))
     return re.search(pattern, say, re.IGNORECASE) is not None
 
@@ -78,7 +81,8 @@ def check_value(kind, v, say, slots):
     if isinstance(kind, list):
         return v in kind
     if isinstance(v, str) and SLOT.fullmatch(v):
-        return v[1:-1].split(":")[0] in slots
+        slot = slots.get(v[1:-1].split(":")[0])
+        return slot is not None and (slot not in NUMERIC or kind != S)
     if isinstance(v, str) and REF.match(v):
         return kind in ("ref", L)
     if kind == I:

@@ -51,14 +51,14 @@ def surroundings() -> str:
 
 
 @tool
-def blab(fail: bool = False) -> dict[str, str]:
+def blab(fail: bool = False) -> str:
     """Say the secret in every way there is."""
     secret = context().secrets["TOKEN"]
     context().progress(0.5, f"with {secret}")
     print(f"printed {secret}", flush=True)
     if fail:
         raise RuntimeError(f"401 for https://example.org/?key={secret}")
-    return {"url": f"https://example.org/?key={secret}"}
+    return f"https://example.org/?key={secret}"
 
 
 @tool
