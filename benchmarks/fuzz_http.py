@@ -28,6 +28,7 @@ def main() -> int:
                 "--header", f"Authorization: {service.client.headers['Authorization']}",
                 "--checks", "not_a_server_error", "--phases", options.phases, "--continue-on-failure",
                 "--max-examples", str(options.examples), "--seed", str(options.seed),
+                "--exclude-path", "/reminders/events",  # a stream without an end
                 "--request-timeout", "60"]  # fmt: skip
         status = subprocess.run(fuzz, cwd=service.home.parent).returncode
         assert service.client.get("/health").json()["status"] == "ready"
