@@ -327,13 +327,13 @@ class Assistant:
         """One command from its words to the errand's end or first question; the session's next waits as long."""
         lock = self._sessions.setdefault(row["session"], asyncio.Lock())  # lives as long as somebody holds it
         try:
+            if row["status"] == SUBMITTED:  # answered, or resumed; the next one may hold the lock and wait for this one
+                return await self._carry_out(row["id"])
             async with lock:
                 if row["text"] is None:
                     row = await self._understanding.hear(row)
-                if row["status"] == SUBMITTED or await self._understanding.plan(row):
-                    with span("run", command=row["id"]):
-                        if await self._submit(row["id"]):
-                            await self._watch(row["id"])
+                if await self._understanding.plan(row):
+                    await self._carry_out(row["id"])
         except asyncio.CancelledError:
             raise
         except CommandError as error:
@@ -345,6 +345,11 @@ class Assistant:
             await self._fail(row["id"], 500, "Internal error", f"something went wrong ({type(error).__name__})")
         finally:
             self._bell.ring(row["id"])
+
+    async def _carry_out(self, id: str) -> None:
+        with span("run", command=id):
+            if await self._submit(id):
+                await self._watch(id)
 
     async def _submit(self, id: str) -> bool:
         """Give the plan to the executor, unless it was cancelled meanwhile. The row says so before, so that a crash in

@@ -57,6 +57,15 @@ async def test_a_recording_and_what_is_typed_after_it_keep_their_order(world: Wo
     assert heard["transcript"] and asked.index(heard["transcript"]["text"]) < asked.index("and to Benny too")
 
 
+async def test_an_answered_command_does_not_wait_for_the_one_that_waits_for_it(world: World) -> None:
+    lock = world.assistant._sessions.setdefault("knot", asyncio.Lock())
+    world.planner.says("remind me to nap", ("reminders.add", {"text": "nap"}), missing=(1, "when"))
+    asked = await world.command("remind me to nap", session="knot")
+    async with lock:  # as the next command of the session holds it while it waits for this one
+        done = await world.client.post(f"/command/{asked['id']}/answer", json={"text": "tomorrow at 9", "wait": 20})
+    assert done.json()["status"] == "done"
+
+
 async def test_who_waits_is_told_when_the_service_leaves(world: World) -> None:
     held = asyncio.Event()
     loop = asyncio.get_running_loop()
