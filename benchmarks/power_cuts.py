@@ -12,11 +12,21 @@ import argparse
 import collections
 import random
 import time
+from typing import Any
 
-from tests.e2e.service import new_service
+from tests.e2e.service import Service, new_service
 
 SENTENCES = ("tell Alice that lot {n} is sold", "send my last two photos to Bob", "note that lot {n} is sold",
              "make a gif of my last three photos and send it to Priya")  # fmt: skip
+
+
+def rested(service: Service, id: str) -> dict[str, Any]:
+    """The command once it no longer runs."""
+    end = time.monotonic() + 120
+    while (command := service.client.get(f"/command/{id}").json())["status"] == "running":
+        assert time.monotonic() < end, command
+        time.sleep(0.2)
+    return dict(command)
 
 
 def main() -> None:
@@ -39,12 +49,10 @@ def main() -> None:
             time.sleep(chance.uniform(0, options.longest))
             service.kill()
             service.start()
-            command = service.client.get(f"/command/{id}").json()
-            end = time.monotonic() + 120
-            while command["status"] == "running" and time.monotonic() < end:
-                time.sleep(0.2)
-                command = service.client.get(f"/command/{id}").json()
-            assert command["status"] != "running", command
+            command = rested(service, id)
+            if command["status"] == "needs_confirmation":  # a plan that the planner doubts is read back
+                service.client.post(f"/command/{id}/answer", json={"confirm": True, "wait": 0})
+                command = rested(service, id)
             came = service.world().since(before)
             happened = len(came.mails) + len(came.notes)
             unsure = "I do not know whether" in command["reply"]
