@@ -81,7 +81,7 @@ class Assistant:
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="planner")
         self._cleaner: asyncio.Task[None] | None = None
         self.ready = False
-        self.leaving = False  # set before `aclose`: who waits for a command is told how it stands
+        self.leaving = asyncio.Event()  # set before `aclose`: who waits or listens is told how it stands
 
     # life
 
@@ -236,7 +236,7 @@ class Assistant:
             while True:
                 row, errand = await self._db(self._look, id)
                 left = end - time.monotonic()
-                if left <= 0 or self.leaving or row["status"] in (*ENDED, *ASKING):
+                if left <= 0 or self.leaving.is_set() or row["status"] in (*ENDED, *ASKING):
                     return command(row, errand)
                 if errand is None:
                     await listener.wait(min(left, LOOK_S))

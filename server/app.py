@@ -7,7 +7,6 @@ Every route needs the token (see token.py); the gate of guard.py stands before a
 
 from __future__ import annotations
 
-import asyncio
 from importlib.metadata import version
 from typing import Any
 
@@ -36,7 +35,6 @@ def create_app(assistant: Assistant, *, token: str | None = None) -> FastAPI:
                   docs_url=None, redoc_url=None)  # fmt: skip  # their pages load scripts from other hosts
     app.state.assistant = assistant
     app.state.rate = Rate(settings.commands_per_minute)
-    app.state.closing = asyncio.Event()
     problems.install(app)
     for module in (commands, previews, files, reminders, operations):
         app.include_router(module.router)

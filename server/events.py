@@ -45,7 +45,7 @@ async def _again(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Even
 
 
 async def _stream(request: Request, source: AsyncIterator[Event]) -> AsyncIterator[str]:
-    closing = asyncio.ensure_future(request.app.state.closing.wait())
+    closing = asyncio.ensure_future(request.app.state.assistant.leaving.wait())
     coming = asyncio.ensure_future(anext(source, None))
     try:
         yield f"retry: {RETRY_MS}\n\n"

@@ -6,18 +6,12 @@ started, so each application is made at its first request. Their errors have Ope
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from fastapi import FastAPI
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assistant.assistant import Assistant
 from assistant.command import CommandError
+from assistant.speech.openai import error_response, transcriptions
 
 AT_ONCE = 4  # requests of each kind; more would keep the user's own commands waiting
 
@@ -31,10 +25,10 @@ class Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._assistant.ready:
-            answer = _error(503, "the service is starting; try again in a few seconds", {"Retry-After": "5"})
+            answer = error_response(503, "the service is starting; try again in a few seconds", {"Retry-After": "5"})
             return await answer(scope, receive, send)
         if self._now >= AT_ONCE:
-            answer = _error(429, f"{AT_ONCE} such requests are being answered; try again", {"Retry-After": "2"})
+            answer = error_response(429, f"{AT_ONCE} such requests are being answered; try again", {"Retry-After": "2"})
             return await answer(scope, receive, send)
         self._now += 1
         try:
@@ -52,14 +46,11 @@ class Speech:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._app is None:
-            from assistant.speech import openai
-
             try:
-                handle = openai.endpoint(await self._assistant.hearing.recogniser())
+                recogniser = await self._assistant.hearing.recogniser()
             except CommandError as error:
-                return await _error(error.status, str(error))(scope, receive, send)
-            routes = [Route("/transcriptions", handle, methods=["POST"])]
-            self._app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+                return await error_response(error.status, str(error))(scope, receive, send)
+            self._app = transcriptions(recogniser, path="/transcriptions")
         await self._app(scope, receive, send)
 
 
@@ -75,7 +66,7 @@ class Chat:
             from assistant.llm import openai
 
             if self._assistant.engine is None:
-                return await _error(503, "this service has no language model of its own")(scope, receive, send)
+                return await error_response(503, "this service has no language model of its own")(scope, receive, send)
             self._app = openai.application(self._assistant.engine)
         await self._app(scope, receive, send)
 
@@ -84,15 +75,3 @@ def mount(app: FastAPI, assistant: Assistant) -> None:
     """Speech before chat, whose mount takes everything else below /v1."""
     app.mount("/v1/audio", Bounded(Speech(assistant), assistant), name="speech")
     app.mount("/v1", Bounded(Chat(assistant), assistant), name="chat")
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _error(error.status_code, error.detail, error.headers)
-
-
-def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """In OpenAI's form."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    error = {"message": message, "type": kind, "param": None, "code": None}
-    return JSONResponse({"error": error}, status, headers)

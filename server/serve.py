@@ -80,8 +80,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End in order, with status 0; a second Ctrl-C does not wait for clients."""
-        self.config.app.state.closing.set()  # type: ignore[union-attr]
-        self._assistant.leaving = True
+        self._assistant.leaving.set()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 

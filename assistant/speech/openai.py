@@ -6,7 +6,7 @@ mounts it checks who may call; this module only bounds what is read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from textwrap import wrap
 from typing import Any
@@ -29,16 +29,14 @@ PART = 70  # characters of a prompt
 FORM_BYTES = 64 * 1024  # of a request beside its recording
 
 
-def transcriptions(recogniser: Recogniser, limits: DecodeLimits | None = None) -> Starlette:
-    """An ASGI application with the one route `/v1/audio/transcriptions`."""
-    return Starlette(routes=[Route(PATH, endpoint(recogniser, limits), methods=["POST"])])
+def transcriptions(recogniser: Recogniser, limits: DecodeLimits | None = None, path: str = PATH) -> Starlette:
+    """An ASGI application with one route; `path` is what is left of `/v1/audio/transcriptions` where it is mounted."""
+    routes = [Route(path, _endpoint(recogniser, limits or DecodeLimits()), methods=["POST"])]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refused})
 
 
-def endpoint(
-    recogniser: Recogniser, limits: DecodeLimits | None = None
-) -> Callable[[Request], Awaitable[Response]]:  # fmt: skip
-    """The handler alone, for an application that has its own routing."""
-    most = (limits or DecodeLimits()).file_bytes
+def _endpoint(recogniser: Recogniser, limits: DecodeLimits) -> Callable[[Request], Awaitable[Response]]:
+    most = limits.file_bytes
 
     async def handle(request: Request) -> Response:
         try:
@@ -46,11 +44,9 @@ def endpoint(
             async with request.form(max_files=1, max_fields=20, max_part_size=FORM_BYTES) as form:
                 return await _answer(recogniser, form, most)
         except SpeechError as error:
-            return _error(error.status, str(error))
-        except HTTPException as error:
-            return _error(error.status_code, str(error.detail))
+            return error_response(error.status, str(error))
         except ClientDisconnect:
-            return _error(400, "the request ended before the recording did")
+            return error_response(400, "the request ended before the recording did")
 
     return handle
 
@@ -137,8 +133,13 @@ def _bound(request: Request, most: int) -> None:
     request._receive = bounded
 
 
-def _error(status: int, message: str) -> Response:
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return error_response(error.status_code, error.detail, error.headers)
+
+
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error in OpenAI's form."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return JSONResponse(
-        {"error": {"message": message, "type": kind, "param": None, "code": None}}, status_code=status
-    )  # fmt: skip
+    error = {"message": message, "type": kind, "param": None, "code": None}
+    return JSONResponse({"error": error}, status, headers)

@@ -77,12 +77,13 @@ async def test_who_waits_is_told_when_the_service_leaves(world: World) -> None:
     world.planner.scripts["take long"] = slowly  # type: ignore[assignment]
     waiting = asyncio.create_task(world.command("take long", wait=60))
     await asyncio.sleep(0.3)
-    world.assistant.leaving, begun = True, time.monotonic()
+    begun = time.monotonic()
+    world.assistant.leaving.set()
     try:
         command = await waiting
         assert command["status"] == "running" and time.monotonic() - begun < 10
     finally:
-        world.assistant.leaving = False
+        world.assistant.leaving.clear()
         held.set()
 
 
@@ -110,9 +111,9 @@ async def test_reminders_are_told_when_they_are_due(world: World) -> None:
     await asyncio.sleep(0.2)
     await world.assistant.executor.raise_reminders(dt.datetime.now(dt.UTC) + dt.timedelta(hours=2))
     await asyncio.sleep(0.5)
-    world.app.state.closing.set()  # ends the stream
+    world.assistant.leaving.set()  # ends the stream
     told = (await stream).text
-    world.app.state.closing = asyncio.Event()
+    world.assistant.leaving.clear()
     assert "event: reminder" in told
     [data] = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
     assert data["id"] == kept["id"] and data["raised"]

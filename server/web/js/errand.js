@@ -28,13 +28,17 @@ export class Errand {
     if (this.over || asks) this.leave();
     else this.stop ??= follow(this.id, (type, data) => this.#event(type, data), () => this.#lost());
     clearInterval(this.poll);
-    if (asks && !this.over) this.poll = setInterval(() => this.sync().catch(() => {}), 2000);
+    if (asks && !this.over) this.#look();
+  }
+
+  #look() {
+    this.poll = setInterval(() => this.sync().catch(() => {}), 2000);
   }
 
   // The events have ended: sees how it stands until the service says so, which follows it again if it still runs.
   #lost() {
     this.leave();
-    this.poll = setInterval(() => this.sync().catch(() => {}), 2000);
+    this.#look();
   }
 
   // Hears no more of it.
