@@ -71,6 +71,8 @@ def measure_llama(folder: Path, kind: str, report: Report, runs: int, batches: l
 
     threads = len(os.sched_getaffinity(0))
     file = gguf_file(folder, kind)
+    if "amx_int8" in Path("/proc/cpuinfo").read_text():
+        _without_repacking(llama_cpp)
     llama = llama_cpp.Llama(str(file), n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False)
     size = file.stat().st_size
     for rows, tokens in steps(batches):
@@ -88,6 +90,19 @@ def measure_llama(folder: Path, kind: str, report: Report, runs: int, batches: l
             if given is not None:
                 assert json.loads(answer["choices"][0]["text"])["steps"][2]
         report.add(what, min(times[1:]) * 1e3, "ms", f"{answer['usage']['completion_tokens']} tokens")
+
+
+def _without_repacking(lib: Any) -> None:
+    """Keep 8-bit weights out of llama.cpp's AMX buffers, whose product crashes (ggml-org/llama.cpp#20824): they are
+    multiplied with AVX-512 VNNI."""
+    defaults = lib.llama_model_default_params
+
+    def params() -> Any:
+        changed = defaults()
+        changed.use_extra_bufts = False
+        return changed
+
+    lib.llama_model_default_params = lib.llama_cpp.llama_model_default_params = params
 
 
 def _llama_step(lib: Any, llama: Any, rows: int, tokens: int, threads: int, runs: int) -> float:

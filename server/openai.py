@@ -13,7 +13,7 @@ from assistant.assistant import Assistant
 from assistant.command import CommandError
 from assistant.speech.openai import error_response, transcriptions
 
-AT_ONCE = 4  # requests of each kind; more would keep the user's own commands waiting
+AT_ONCE = 4  # requests of each kind
 
 
 class Bounded:
@@ -67,7 +67,7 @@ class Chat:
 
             if self._assistant.engine is None:
                 return await error_response(503, "this service has no language model of its own")(scope, receive, send)
-            self._app = openai.application(self._assistant.engine)
+            self._app = openai.application(self._assistant.engine, background=True)
         await self._app(scope, receive, send)
 
 

@@ -49,11 +49,12 @@ async def connect(settings: Settings, url: str | None) -> Service | Local:
     if url or service_runs(settings.home):
         return service_at(settings, url)
     from assistant.assistant import Assistant
+    from assistant.execution.sandbox import SandboxError
 
     assistant = Assistant(settings)
     try:
         await assistant.start()
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SandboxError) as error:
         exits.leave(f"{error} (`assistant doctor` says more)", exits.UNAVAILABLE)
     return Local(assistant)
 

@@ -103,7 +103,7 @@ static void attend_rows(ffi::ThreadPool& pool, const Step& s, const Shape& h, T*
   int64_t work = 0;
   for (int64_t r = 0; r < s.rows; ++r) work += int64_t{s.counts[r]} * (s.starts[r] + s.counts[r]) * group * dim;
   const int64_t chunk = work * s.kv_heads < 256 * 1024 ? s.rows * s.kv_heads : 1;
-  parallel(pool, s.rows * s.kv_heads, chunk, [=](int64_t begin, int64_t end) {
+  promptly(pool, s.rows * s.kv_heads, chunk, [=](int64_t begin, int64_t end) {
     static thread_local std::vector<float> scratch;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t r = item / s.kv_heads, kv = item % s.kv_heads, used = s.counts[r], start = s.starts[r];
@@ -175,7 +175,7 @@ static ffi::Error Heads(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> qkv, ffi::Bu
   const float *in = qkv.typed_data(), *norms[2] = {q_norm.typed_data(), k_norm.typed_data()};
   const float *cosines = cos.typed_data(), *sines = sin.typed_data();
   float *queries = q->typed_data(), *keys = k->typed_data(), *values = v->typed_data();
-  parallel(pool, tokens, 16 * 1024 / width + 1, [=](int64_t begin, int64_t end) {
+  promptly(pool, tokens, 16 * 1024 / width + 1, [=](int64_t begin, int64_t end) {
     static thread_local std::vector<float> row;
     row.resize(dim);
     for (int64_t t = begin; t < end; ++t) {

@@ -16,7 +16,7 @@ class Job:
 
     def __init__(self, request: Request, tokens: list[int], room: int, stops: frozenset[int], text: Tokenizer | None):
         self.request = request
-        self.sequence = Sequence(list(tokens))
+        self.sequence = Sequence(list(tokens), request.background)
         self.stream = Stream()
         self.finish: str | None = None
         self.store_as: str | None = None  # a prefix to keep: nothing is generated

@@ -226,7 +226,7 @@ static Inputs<Kind> prepare(ffi::ThreadPool& pool, const float* x, int64_t m, in
   const int64_t stride = (up(steps, kTile) + kTile) * Kind::kWords;  // tokens must not share lines of the cache
   values.resize(up(m, kTile) * stride), offsets.resize(m * blocks), scales.resize(m * blocks);
   const Inputs<Kind> in{m, steps, blocks, stride, values.data(), scales.data(), offsets.data()};
-  parallel(pool, m, std::max<int64_t>(16, m / 8), [=](int64_t begin, int64_t end) {
+  promptly(pool, m, std::max<int64_t>(16, m / 8), [=](int64_t begin, int64_t end) {
     static thread_local std::vector<float> row;
     row.resize(k);
     for (int64_t t = begin; t < end; ++t) {
@@ -261,8 +261,8 @@ static ffi::Error Linear(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> x, ffi::Any
   const int32_t* w = static_cast<const int32_t*>(weights.untyped_data());
   float* out = y->typed_data();
   const int64_t panels = (n + kPanel - 1) / kPanel, size = inputs.steps * kPanel;
-  const int64_t worth = 256 * 1024 / (size * (m + 1) / 2) + 1, fair = panels / (pool.num_threads() * 4) + 1;
-  parallel(pool, panels, std::max(worth, fair), [=](int64_t begin, int64_t end) {
+  const int64_t worth = 16 * 1024 / (size * (m + 1) / 2) + 1, fair = panels / (pool.num_threads() * 4) + 1;
+  promptly(pool, panels, std::max(worth, fair), [=](int64_t begin, int64_t end) {
     static thread_local std::vector<float> totals;
     if (static_cast<int64_t>(totals.size()) < up(m, kTile) * kPanel) totals.resize(up(m, kTile) * kPanel);
     const Tiles guard(tiles ? std::min(m, kTile) : 0);

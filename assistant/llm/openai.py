@@ -85,9 +85,10 @@ class _Refused(Exception):
         self.status, self.code = status, code
 
 
-def application(engine: Engine) -> Starlette:
-    """The ASGI application for one engine; the model's name is the checkpoint's folder or hub name."""
-    chat = _Chat(engine)
+def application(engine: Engine, background: bool = False) -> Starlette:
+    """The ASGI application for one engine; the model's name is the checkpoint's folder or hub name. background: its
+    requests wait for the engine's other ones (see `Request`)."""
+    chat = _Chat(engine, background)
     routes = [Route("/chat/completions", chat.complete, methods=["POST"]), Route("/models", chat.models)]
     return Starlette(routes=routes, exception_handlers={HTTPException: _refused})
 
@@ -105,8 +106,8 @@ def _error(
 
 
 class _Chat:
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, background: bool) -> None:
+        self.engine, self.background = engine, background
         self.name = engine.model.name
         self.created = int(time.time())
 
@@ -170,6 +171,7 @@ class _Chat:
                 min_p=body.min_p,
                 seed=seed + i,
                 stop=stop,
+                background=self.background,
                 logprobs=(body.top_logprobs or 0) if body.logprobs else 0,
             )
             for i in range(body.n)

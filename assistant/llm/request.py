@@ -27,6 +27,7 @@ class Request:
     seed: int = 0
     stop: tuple[str, ...] = ()  # the text ends before the first of these
     stop_tokens: tuple[int, ...] | None = None  # None: the checkpoint's end-of-text tokens
+    background: bool = False  # waits for others, and leaves one slot free for them where there are several
     logprobs: int = 0  # how many alternatives to report per chosen token, up to 20
 
     def check(self) -> None:

@@ -21,6 +21,7 @@ class Sequence:
     """Tokens of one request: the prompt, then what was chosen or forced. The first `cached` of them are in the slot."""
 
     tokens: list[int]
+    background: bool = False
     slot: int = -1
     cached: int = 0
     reused: int = 0
@@ -101,10 +102,14 @@ class Scheduler:
         self._held[slot] = np.empty(0, np.int32)
 
     def admit(self) -> list[Admission]:
-        """Give free slots to waiting sequences, first come first served."""
+        """Give free slots to waiting sequences, first come first served; those in the background leave one slot free for
+        others (where there are several), and come after them."""
         admissions = []
-        while self.waiting and len(self.running) < self.slots:
-            sequence = self.waiting.popleft()
+        while self.waiting:
+            sequence = min(self.waiting, key=lambda s: s.background)
+            if len(self.running) >= self.slots - (sequence.background and self.slots > 1):
+                break
+            self.waiting.remove(sequence)
             admission = self._place(sequence)
             sequence.reused = sequence.cached
             self.running[sequence.slot] = sequence

@@ -61,6 +61,7 @@ class Recogniser:
         self._run = run
         self._fallback = fallback
         self._pool: ProcessPoolExecutor | None = None
+        self._learner: ProcessPoolExecutor | None = None  # makes the model of other hints while the pool recognises
         self.hints = hints
 
     @property
@@ -75,18 +76,29 @@ class Recogniser:
         self.close()
 
     def close(self) -> None:
-        """Stop the process, whatever it is doing: a model may take half a minute to build."""
-        if self._pool is not None:
-            for process in list((self._pool._processes or {}).values()):  # Python 3.14 has a method for it
-                process.terminate()
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        """Stop the processes, whatever they are doing: a model may take half a minute to build."""
+        for pool in filter(None, (self._pool, self._learner)):
+            _stop(pool)
+        self._pool = self._learner = None
 
     async def warm(self, hints: Hints | None = None) -> None:
-        """Load the model now. Given hints become the default. Raises ModelUnavailable."""
+        """Load the model now. Given hints become the default; what is said while they are learned is still heard with
+        the old ones. Raises ModelUnavailable."""
         if hints is not None:
+            if self._pool is not None:
+                await self._learn(hints)
             self.hints = hints
         await self._call(worker.start, self.hints)
+
+    async def _learn(self, hints: Hints) -> None:
+        self._learner = learner = _process()
+        try:
+            await asyncio.get_running_loop().run_in_executor(learner, worker.learn, self._spec, hints)
+        except BrokenProcessPool as error:
+            raise RecogniserDied("the process that learns new names died") from error
+        finally:
+            _stop(learner)
+            self._learner = None
 
     async def transcribe(
         self,
@@ -211,7 +223,7 @@ class Recogniser:
 
     async def _in_process(self, function: Callable[..., T], *arguments: Any) -> T:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+            self._pool = _process()
         pool = self._pool
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
@@ -219,6 +231,16 @@ class Recogniser:
             if self._pool is pool:  # else another call that it broke has replaced it already
                 self._pool = None
             raise RecogniserDied("the recogniser's process died and was replaced; send it again") from error
+
+
+def _process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):  # Python 3.14 has a method for it
+        process.terminate()
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def open_recogniser(

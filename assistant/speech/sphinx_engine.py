@@ -200,8 +200,6 @@ def build(hints: Hints, folder: Path) -> tuple[Path, Path, Path]:
     model, answers, words = folder / f"{stem}.lm", folder / f"{stem}.{CONSENT}.lm", folder / f"{stem}.dict"
     if not (model.is_file() and answers.is_file() and words.is_file()):
         folder.mkdir(parents=True, exist_ok=True)
-        for old in (*folder.glob("domain-*.lm"), *folder.glob("domain-*.dict")):
-            old.unlink(missing_ok=True)
         counts = sentences(hints)
         joined = join_phrases(counts, PHRASES)
         both: Counts = counts + type(counts)({tokens: count * PHRASE_WEIGHT for tokens, count in joined.items()})
@@ -217,6 +215,8 @@ def build(hints: Hints, folder: Path) -> tuple[Path, Path, Path]:
             with part.open("w", encoding="utf-8") as out:
                 write(out)
             part.replace(file)
+        for old in {*folder.glob("domain-*.lm"), *folder.glob("domain-*.dict")} - writers.keys():
+            old.unlink(missing_ok=True)
     return model, answers, words
 
 

@@ -5,6 +5,7 @@ A process and not a thread: PocketSphinx holds the interpreter's lock while it s
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,15 @@ def start(spec: EngineSpec, hints: Hints) -> None:
     elif hints != _hints:
         _engine.use_hints(hints)
     _hints = hints
+
+
+def learn(spec: EngineSpec, hints: Hints) -> None:
+    """Make what `start` will need for these hints, in a process of its own that leaves the processor to others."""
+    os.nice(10)
+    if spec.kind == "pocketsphinx":
+        from .sphinx_engine import build
+
+        build(hints, spec.cache_dir)
 
 
 def transcribe(spec: EngineSpec, hints: Hints, samples: np.ndarray, language: str | None, expected: Expected) -> Answer:

@@ -72,6 +72,22 @@ def test_a_stored_prefix_is_reused_and_changes_nothing(engine, greedy):
         engine.submit(Request([1], prefix="other"))
 
 
+def test_requests_in_the_background_leave_a_slot_free_and_come_last(engine, chatty):
+    long = [engine.submit(Request(PROMPT, max_tokens=200, stop_tokens=(), background=True)) for _ in range(5)]
+    result = engine.generate(Request(PROMPT, max_tokens=4, stop_tokens=()))
+    assert len(result.ids) == 4 and not any(stream.done for stream in long)
+    for stream in long:
+        stream.cancel()
+    assert {stream.result().finish_reason for stream in long} == {"cancelled"}
+
+    with Engine(engine.model, slots=1, length=256, sizes=(1, 8, 32)) as single:  # one slot serves both
+        running, last = (
+            single.submit(Request(PROMPT, max_tokens=100, stop_tokens=(), background=True)) for _ in range(2)
+        )
+        assert single.generate(Request(PROMPT, max_tokens=4, stop_tokens=())).ids and running.done
+        assert not last.done and len(last.result().ids) == 100
+
+
 def test_cancelling_frees_the_slot_and_disturbs_nobody(engine, greedy):
     doomed = [engine.submit(Request([i] * 9, max_tokens=200, stop_tokens=())) for i in range(1, 3)]
     kept = engine.submit(Request(PROMPT, max_tokens=24, stop_tokens=()))

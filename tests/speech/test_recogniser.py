@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
@@ -184,6 +185,21 @@ async def test_a_worker_that_dies_is_replaced(cache, demo):
             await other.transcribe(demo)
         assert caught.value.status == 503
         assert spoken((await other.transcribe(demo)).text) == DEMO
+
+
+async def test_new_names_are_learned_beside_the_work(tmp_path, demo):
+    async with open_recogniser("pocketsphinx", cache_dir=tmp_path, hints=HINTS) as other:
+        await other.warm()
+        more = replace(HINTS, contacts=(*HINTS.contacts, "Zebedee"))
+        learning = asyncio.create_task(other.warm(more))
+        while other._learner is None:
+            await asyncio.sleep(0.01)
+        assert spoken((await other.transcribe(demo)).text) == DEMO
+        assert not learning.done() and other.hints is HINTS  # it was heard meanwhile, and as before
+        await learning
+        assert other.hints is more and spoken((await other.transcribe(demo)).text) == DEMO
+        [words] = tmp_path.glob("domain-*.dict")
+        assert "\nzebedee " in words.read_text()
 
 
 async def test_auto_takes_the_offline_recogniser_without_weights(monkeypatch, tmp_path):
