@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -61,6 +62,18 @@ def test_bfloat16_weights_are_kept(checkpoints):
     tokens = np.random.default_rng(0).integers(1, loaded.config.vocab_size, (1, 30))
     wanted = reference_logits(reference, tokens)
     assert np.abs(run(loaded.params, loaded.config, tokens) - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+def test_a_file_in_bfloat16_is_read_as_it_is(checkpoints, tmp_path):
+    """Most published checkpoints are stored so."""
+    folder, _ = checkpoints("qwen3")
+    AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    assert load_file(tmp_path / "model.safetensors")["model.norm.weight"].dtype == ml_dtypes.bfloat16
+    loaded = load(tmp_path, dtype="float32")
+    tokens = np.random.default_rng(0).integers(1, loaded.config.vocab_size, (1, 30))
+    reference = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager")
+    wanted = reference_logits(reference, tokens)
+    assert np.abs(run(loaded.params, loaded.config, tokens) - wanted).max() <= 1e-4
 
 
 def test_softcap_limits_attention_scores():

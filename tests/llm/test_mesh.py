@@ -66,6 +66,10 @@ def test_a_step_needs_two_reductions_per_layer(meshes):
         assert counts["all-to-all"] == counts["collective-permute"] == counts["reduce-scatter"] == 0, (name, counts)
 
 
+def test_no_mesh_compiles_after_warm_up(meshes):
+    assert {name: found["compilations"] for name, found in meshes.items()} == dict.fromkeys(meshes, 0)
+
+
 def test_key_value_heads_are_repeated_as_often_as_needed():
     assert [kv_repeats(CONFIG, n) for n in (1, 2, 4, 8)] == [1, 1, 2, 4]
     six = dataclasses.replace(CONFIG, num_heads=24, num_kv_heads=6)
