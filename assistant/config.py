@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     )
     speech_model: str | None = Field(None, description="Whisper name or checkpoint file")
     speech_engine: Literal["auto", "whisper", "pocketsphinx"] = "auto"
+    speech_language: str | None = Field(
+        None, pattern=r"^[a-z]{2,3}$", description="what is spoken, such as en; by default Whisper detects it"
+    )
     database_url: str | None = Field(None, description="postgresql://…; default SQLite in the data folder")
     timezone: str | None = Field(None, description="IANA name such as Europe/Berlin; default the system's")
     host: str = "127.0.0.1"

@@ -138,7 +138,7 @@ class Hearing:
         try:
             recogniser = await asyncio.to_thread(
                 open_recogniser, self._settings.speech_engine, self._settings.speech_model,
-                self._settings.home / "speech", self.hints(), run=self.decode,
+                self._settings.home / "speech", self.hints(), language=self._settings.speech_language, run=self.decode,
             )  # fmt: skip
             try:
                 await recogniser.warm()

@@ -102,8 +102,8 @@ class Scheduler:
         self._held[slot] = np.empty(0, np.int32)
 
     def admit(self) -> list[Admission]:
-        """Give free slots to waiting sequences, first come first served; those in the background leave one slot free for
-        others (where there are several), and come after them."""
+        """Give free slots to waiting sequences, first come first served; those in the background come after the others
+        and leave one slot free for them (where there are several)."""
         admissions = []
         while self.waiting:
             sequence = min(self.waiting, key=lambda s: s.background)

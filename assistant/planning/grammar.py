@@ -39,23 +39,29 @@ class PlanGrammar:
     tools: Mapping[str, Tool]
     ends: tuple[int, ...]
 
-    def start(self, said: Sequence[Folded], previous: Sequence[Type] = ()) -> PlanConstraint:
-        """The constraint of one plan: words may come from `said`, `^n` from results of the types `previous`."""
-        return PlanConstraint(self, tuple(s for s in said if s.has_words), tuple(previous))
+    def start(self, said: Sequence[Folded], previous: Sequence[Type] = (), asks: bool = True) -> PlanConstraint:
+        """The constraint of one plan: words may come from `said`, `^n` from results of the types `previous`. asks:
+        whether a result may be asked for that an installed tool could make."""
+        return PlanConstraint(self, tuple(s for s in said if s.has_words), tuple(previous), asks)
 
-    def tool_line(self, results: Sequence[ToolSpec] = (), previous: Sequence[Type] = ()) -> Grammar | None:
+    def tool_line(self, results: Sequence[ToolSpec] = (), previous: Sequence[Type] = (),
+                  asks: bool = True) -> Grammar | None:  # fmt: skip
         """The line that names a tool, or None when none can follow."""
-        offered = [name for name, tool in self.tools.items() if self._offered(tool.spec, results, previous)]
+        offered = [name for name, tool in self.tools.items() if self._offered(tool.spec, results, previous, asks)]
         names = " | ".join(_literal(f"{STEP} {name}\n") for name in offered)
         return self.grammars.lark(f"start: {names}\n") if names else None
 
-    def _offered(self, spec: ToolSpec, results: Sequence[ToolSpec], previous: Sequence[Type]) -> bool:
+    def makers(self, wanted: Type, spec: ToolSpec) -> list[ToolSpec]:
+        """The other tools that make what `spec` wants."""
+        return [t.spec for t in self.tools.values() if wanted.takes(t.spec.returns) and t.spec != spec]
+
+    def _offered(self, spec: ToolSpec, results: Sequence[ToolSpec], previous: Sequence[Type], asks: bool) -> bool:
         """Whether a step may call the tool now. One that needs a result which is not there yet waits for the tool that
         makes it; only where that tool needs no words of the user may the result be asked for ("Which photos?")."""
         for p in spec.parameters:
             if p.required and not p.type.is_value and not references(p.type, results, previous):
-                makers = [t.spec for t in self.tools.values() if p.type.takes(t.spec.returns) and t.spec != spec]
-                if makers and all(any(q.required for q in maker.parameters) for maker in makers):
+                makers = self.makers(p.type, spec)
+                if makers and not (asks and any(all(not q.required for q in m.parameters) for m in makers)):
                     return False
         return writable(spec)
 
@@ -136,8 +142,9 @@ class PlanConstraint:
     It wants to see the end-of-text token too, so its request has no stop tokens.
     """
 
-    def __init__(self, grammar: PlanGrammar, said: tuple[Folded, ...], previous: tuple[Type, ...]) -> None:
+    def __init__(self, grammar: PlanGrammar, said: tuple[Folded, ...], previous: tuple[Type, ...], asks: bool) -> None:
         self._grammar = grammar
+        self._asks = asks
         self._said = said
         self._previous = previous
         self._results: list[ToolSpec] = []
@@ -209,5 +216,5 @@ class PlanConstraint:
             self._arguments = None
         self._written = []
         more = len(self._results) < MAX_STEPS
-        self._tool = self._grammar.tool_line(self._results, self._previous) if more else None
+        self._tool = self._grammar.tool_line(self._results, self._previous, self._asks) if more else None
         self._open = self._tool is not None or self._arguments is not None or not self._results

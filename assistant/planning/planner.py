@@ -41,10 +41,11 @@ class Draft:
     grammar: PlanGrammar
     folded: tuple[Folded, ...]
     request: Request | None
+    asks: bool = True  # whether it may ask for what an installed tool could make
 
     def constraint(self) -> PlanConstraint:
         """What the plan must follow, from its beginning."""
-        return self.grammar.start(self.folded, self.planned.previous)
+        return self.grammar.start(self.folded, self.planned.previous, self.asks)
 
 
 class Planner:
@@ -121,7 +122,29 @@ class Planner:
         """The likeliest plan among what the engine generated and what it would have with other choices."""
         if draft.request is None:
             return result
-        return search.best(self.engine, draft.request, result, draft.constraint)
+        found = search.best(self.engine, draft.request, result, draft.constraint)
+        return self._with_makers(draft, found)
+
+    def _with_makers(self, draft: Draft, result: Result) -> Result:
+        """The plan in which tools make what `result` would ask the user for, if words of his tell them what ("park me
+        near the station" says which space, "make a GIF" no photos) and the model does not find it far less likely."""
+        assert draft.request is not None
+        strict = replace(draft, asks=False)
+        request = replace(draft.request, constraint=strict.constraint())
+        try:
+            planned = self.read(draft, result)
+            if not any(self._has_makers(draft, planned, place) for place in planned.gaps):
+                return result
+            again = search.best(self.engine, request, self.engine.generate(request), strict.constraint)
+            other = self.read(strict, again)
+        except PlanningError:
+            return result
+        told = all(step.args for step in other.plan.steps)
+        return again if told and not other.gaps and other.confidence > planned.confidence / 2 else result
+
+    def _has_makers(self, draft: Draft, planned: Planned, place: Place) -> bool:
+        spec, p = self._place(planned, place)
+        return not p.type.is_value and bool(draft.grammar.makers(p.type, spec))
 
     def read(self, draft: Draft, result: Result) -> Planned:
         """The checked plan of what the engine generated. Raises PlanningError."""

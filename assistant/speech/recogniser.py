@@ -54,9 +54,11 @@ class Recogniser:
         run: Runner | None = None,
         limits: DecodeLimits | None = None,
         fallback: worker.EngineSpec | None = None,
+        language: str | None = None,
     ) -> None:
-        """fallback: the engine to change to when that of `spec` cannot be loaded."""
+        """fallback: the engine to change to when that of `spec` cannot be loaded. language: of calls that name none."""
         self._spec = spec
+        self._language = language
         self._limits = limits or DecodeLimits()
         self._run = run
         self._fallback = fallback
@@ -113,7 +115,7 @@ class Recogniser:
         """Transcript of a recording in any accepted format. Raises SpeechError.
 
         filename, media_type: the sender's claims; the format is told from the bytes. language: ISO 639-1, None
-        detects it. hints: instead of the recogniser's own. expected: what is waited for.
+        takes the recogniser's or detects it. hints: instead of the recogniser's own. expected: what is waited for.
         """
         began = time.perf_counter()
         samples = await asyncio.to_thread(decode, audio, self._run, self._limits)
@@ -131,7 +133,7 @@ class Recogniser:
         """Transcript of float32 samples at 16 kHz, shape [n]. began: `time.perf_counter()` of the request."""
         now = time.perf_counter()
         began = now if began is None else began
-        answer = await self._call(worker.transcribe, hints or self.hints, samples, language, expected)
+        answer = await self._call(worker.transcribe, hints or self.hints, samples, language or self._language, expected)
         end = time.perf_counter()
         timings = {"decode_ms": (now - began) * 1000, **answer.timings, "total_ms": (end - began) * 1000}
         return Transcript(
@@ -249,6 +251,7 @@ def open_recogniser(
     cache_dir: Path | str | None = None,
     hints: Hints | None = None,
     *,
+    language: str | None = None,
     run: Runner | None = None,
     limits: DecodeLimits | None = None,
     device: str | None = None,
@@ -257,7 +260,8 @@ def open_recogniser(
 
     engine: "auto" takes Whisper when its weights are on this machine or can be fetched, else PocketSphinx. model: a
     Whisper name ("base", "small.en", "turbo") or a checkpoint file. cache_dir: folder for the generated language
-    model (Whisper's own weights live where `openai-whisper` keeps them). run: confines the decoder (see `decode`).
+    model (Whisper's own weights live where `openai-whisper` keeps them). language: ISO 639-1 code of what is spoken;
+    None detects it. run: confines the decoder (see `decode`).
     Raises ModelUnavailable when Whisper is demanded and cannot be had.
     """
     folder = Path(cache_dir).expanduser() if cache_dir else Path("~/.cache/voice-errands/speech").expanduser()
@@ -271,4 +275,4 @@ def open_recogniser(
     elif engine != "pocketsphinx":
         raise ModelUnavailable(f"unknown speech engine {engine!r}; choose auto, whisper or pocketsphinx")
     spec = worker.EngineSpec("whisper", name, folder, device) if engine == "whisper" else offline
-    return Recogniser(spec, hints or Hints(), run, limits, fallback if spec != offline else None)
+    return Recogniser(spec, hints or Hints(), run, limits, fallback if spec != offline else None, language)

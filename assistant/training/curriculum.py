@@ -32,6 +32,8 @@ NAMES_ONLY = 450  # steps of reading before arguments come in
 MOST_INVENTED = 10  # tools in one prompt
 FEW_INVENTED = 6  # in a small one
 DESCRIBED = 3  # sentences in a signature's own words, of each invented tool
+TOGETHER = 0.9  # of the packs of invented tools have some that an errand needs together
+CHAINS = 0.35  # of the errands with invented tools are of several steps for sure
 PASSED_ON = 0.15  # of the follow-ups come after another one that only passed the result on
 TOO = ["now send it to {too:name} too", "and to {too:name}", "{too:name} as well", "send it to {too:name} too please",
        "also to {too:name}", "forward it to {too:name}", "the same for {too:name}"]  # fmt: skip
@@ -159,11 +161,9 @@ class Curriculum:
                 sources = [self._unfamiliar(d, rng) for d in self._some_domains(rng)]
                 if self.extra and rng.random() < 0.6:
                     sources = [rng.choice(self.extra), *sources[:1]]
-                tools = {n: s for d in sources for n, s in d.tools.items()}
-                if rng.random() < 0.2 and not any(d.name in OVERLAPPING for d in sources):
-                    tools |= dict(rng.sample(sorted(self.builtin.tools.items()), 2))
                 most = MOST_INVENTED if shape == INVENTED else rng.randint(2, FEW_INVENTED)
-                tools = dict(rng.sample(sorted(tools.items()), min(most, len(tools))))
+                others = self.builtin.tools if not any(d.name in OVERLAPPING for d in sources) else {}
+                tools = _some_tools(sources, others, most, rng)
                 if rng.random() < 0.3 and len(tools) > 2:
                     tools.popitem()  # its sentences are near misses now
             while (pack := self.encoder.pack(tools, self._examples(sources, tools, stage, rng), shape)) is None:
@@ -191,10 +191,12 @@ class Curriculum:
     ) -> Iterator[Example]:
         """Endless examples that the tools serve, and some that they do not."""
         served = [[t for t in d.templates if t.plan and _uses(t) <= tools.keys()] for d in sources]
+        ours = [d is self.builtin for d, templates in zip(sources, served, strict=True) if templates]
         served = [templates for templates in served if templates]
         if not served:  # what is left of the tools does nothing by itself
             return
         short = [[t for t in s if len(t.plan) == 1 and not t.before] or s for s in served]
+        chains = [[t for t in s if len(t.plan) > 1] for s in served]
         away = [pool for d, pool in self._away if not (d.tools.keys() & tools.keys())]
         refused = [t for d in sources for t in d.templates if not (t.plan or t.before)]
         # "thanks", "undo that": without these, everything that is said after an errand would be taken for another one
@@ -215,6 +217,8 @@ class Curriculum:
             else:
                 i = rng.randrange(len(served)) if rng.random() < 0.3 else 0
                 pool = short[i] if rng.random() < stage.single else served[i]
+                if pool is served[i] and chains[i] and not ours[i] and rng.random() < CHAINS:
+                    pool = chains[i]
                 sentence = self._sentence(pool, rng, joined=0 if artificial else 0.14 * (1 - stage.single))
             try:
                 yield finish(noisy(sentence, rng) if rng.random() < stage.noise and not artificial else sentence)
@@ -253,6 +257,24 @@ def passed_on(template: Template, rng: Random) -> Template:
     say = f"{before.say.rstrip(' .!?')}. {rng.choice(TOO)}"
     sent = (tool, {"to": ["{too}"], "attachments": args["attachments"]})
     return replace(template, before=replace(before, say=say, plan=(*before.plan, sent)))
+
+
+def _some_tools(
+    sources: Sequence[Domain], others: Mapping[str, ToolSpec], most: int, rng: Random
+) -> dict[str, ToolSpec]:
+    """Tools of the sources, and now and then two `others`, in any order. Mostly some that an errand needs together: of
+    tools that are taken blindly, few could serve more than one step."""
+    tools = {n: s for d in sources for n, s in d.tools.items()}
+    chains = [_uses(t) for d in sources for t in d.templates if len(t.plan) > 1]
+    chosen: set[str] = set()
+    if chains and rng.random() < TOGETHER:
+        for needed in rng.sample(chains, min(3, len(chains))):
+            chosen |= needed if len(chosen | needed) <= most else set()
+    if rng.random() < 0.2 and others:
+        tools |= dict(rng.sample(sorted(others.items()), 2))
+    rest = sorted(tools.keys() - chosen)
+    names = [*sorted(chosen), *rng.sample(rest, min(max(0, most - len(chosen)), len(rest)))]
+    return {n: tools[n] for n in rng.sample(names, len(names))}
 
 
 def _unserved(domain: Domain) -> list[Template]:

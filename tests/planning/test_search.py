@@ -1,10 +1,11 @@
-"""A second look at a plan finds a likelier one where the model hesitated, and stays within the grammar."""
+"""A second look at a plan finds a likelier one where the model hesitated, and one that asks for less."""
 
 from __future__ import annotations
 
 from assistant.planning import Planner, PlanningError
 from assistant.planning.confidence import choices
-from assistant.planning.search import MOST, hesitations
+from assistant.planning.search import MOST, best, hesitations
+from assistant.plugin.signature import Parameter, ToolSpec, Type
 
 
 def test_the_likeliest_plan_wins(planner: Planner) -> None:
@@ -33,3 +34,25 @@ def test_only_close_choices_are_followed(planner: Planner) -> None:
     for i, other in found:
         assert not tokens[i].forced and other.id != tokens[i].id
         assert other.logprob <= tokens[i].logprob
+
+
+def test_tools_make_what_would_be_asked_for(planner: Planner) -> None:
+    find = ToolSpec("dock.find", "Find a free dock.", (Parameter("near", Type("Spoken"), False),), Type("Dock"))
+    rent = ToolSpec("bike.rent", "Rent a bike.", (Parameter("dock", Type("Dock")),), Type("Rental"))
+    theirs = Planner(planner.engine, {find.name: find, rent.name: rent})
+    asked = made = 0
+    for place in ("opera", "old harbour", "station", "zoo", "north gate", "market", "river", "school", "theatre", "park"):
+        draft = theirs.draft(f"a bike near the {place} please")
+        assert draft.request is not None
+        result = theirs.engine.generate(draft.request)
+        before = theirs.read(draft, best(theirs.engine, draft.request, result, draft.constraint))
+        after = theirs.read(draft, theirs.reconsidered(draft, result))
+        if not before.gaps:
+            assert after.plan == before.plan
+        elif after.gaps:
+            asked += 1
+            assert after.plan == before.plan
+        else:  # the tool that makes it goes first, and was told something
+            made += 1
+            assert after.plan.steps[0].tool == "dock.find" and all(step.args for step in after.plan.steps)
+    assert asked and made  # random weights do both

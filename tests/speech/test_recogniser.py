@@ -10,7 +10,7 @@ import numpy as np
 import openai
 import pytest
 
-from assistant.config import Settings
+from assistant.config import Settings, SettingsError, load_settings
 from assistant.execution import answers
 from assistant.execution.contacts import AddressBook
 from assistant.execution.sandbox import Sandbox, SandboxOptions
@@ -167,6 +167,15 @@ async def test_a_recording_is_kept_unless_it_is_at_fault(hearing, error, kept):
         await hearing.transcribe("c1", expected="consent")
     assert caught.value.status == error.status and (hearing._folder / "c1").exists() is kept
     assert asked == ["consent"] * (2 if kept else 1)
+
+
+async def test_the_language_of_the_settings_is_that_of_every_command(cache, demo):
+    async with open_recogniser("pocketsphinx", cache_dir=cache, hints=HINTS, language="de") as german:
+        with pytest.raises(NothingHeard, match="English only, not 'de'"):
+            await german.transcribe(demo)
+        assert spoken((await german.transcribe(demo, language="en")).text) == DEMO
+    with pytest.raises(SettingsError, match="ASSISTANT_SPEECH_LANGUAGE"):
+        load_settings(home=cache, speech_language="english")
 
 
 async def test_a_recording_is_not_called_damaged_when_the_sandbox_is_at_fault(hearing, demo):
