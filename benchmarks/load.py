@@ -3,9 +3,9 @@
     python -m benchmarks.load --clients 50 --seconds 60
 
 Overhead is the time of an answer beyond planning (with the wait for one of the planner's slots) and the errand
-(`timings.plan_ms` and `run_ms`): parsing, the gate, the database, the hand-over, the wait for the event loop. It is given
-as the clients see it, who share the processor with the service, and as the service does (`total_ms`, from a command's row
-in the database to its end). Commands differ, so nothing is cached.
+(`timings.plan_ms` and `run_ms`): parsing, the gate, the database, the hand-over, the wait for the event loop. It is
+given as the clients see it, who share the processor with the service, and as the service does (`total_ms`, from a
+command's row in the database to its end). Commands differ, so nothing is cached.
 """
 
 from __future__ import annotations
