@@ -64,7 +64,7 @@ class ToolFormat:
         self._names: dict[int, str] = {}
         self.marks: dict[int, str] = {}
         self.begin, self.end = self._mark(opening), self._mark(closing)
-        self.whole = self._pattern(r'[^"]|"(?:[^"\\]|\\.)*+"')
+        self.whole = self._pattern(r'[^"]|"(?:[^"\\]|\\.)*"')
 
     def required(self, name: str | None, parallel: bool, answer: dict[str, Any] | None = None) -> Grammar:
         """At least one call (of the named function), or exactly one when not `parallel`; bare calls are always one.
@@ -122,9 +122,10 @@ class ToolFormat:
         return mark
 
     def _pattern(self, piece: str) -> re.Pattern[str]:
-        """Text before a call, and the call's body. A string is one piece, so the marks in it do not count."""
+        """Text before a call, and the call's body. A string is one piece, so the marks in it do not count. (Without
+        possessive quantifiers and atomic groups, which match wrongly before Python 3.11.5.)"""
         begin, end = re.escape(self.begin), re.escape(self.end)
-        return re.compile(f"((?:(?!{begin}).)*+){begin}((?:{piece})*?){end}", re.DOTALL)
+        return re.compile(f"((?:(?!{begin}).)*){begin}((?:{piece})*?){end}", re.DOTALL)
 
     def _rest(self) -> str:
         """What follows the opening, in Lark."""
@@ -162,7 +163,7 @@ class EscapedFormat(ToolFormat):
         super().__init__(model, functions, key, opening, closing)
         self._quote = self._mark(escaped.ESCAPE)
         quote = re.escape(self._quote)
-        self.whole = self._pattern(f"(?!{quote}).|(?>{quote}.*?{quote})")
+        self.whole = self._pattern(f"(?!{quote}).|{quote}(?:(?!{quote}).)*{quote}")
 
     def _body(self, name: str | None) -> str:
         functions = self._functions if name is None else {name: self._functions[name]}
