@@ -8,7 +8,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 EFFECTS = ["grayscale", "sepia", "rotate_left", "rotate_right", "flip", "square", "brighten", "sharpen", "blur"]
 VIA = ["email", "telegram", "signal", "matrix", "whatsapp", "slack", "sms"]
-S, L, I, F, B = "spoken", "list", "int", "float", "bool"
+S, L, W, I, F, B = "spoken", "list", "list of words", "int", "float", "bool"
 BUILTIN = {
     "photos.select": (
         {
@@ -17,7 +17,7 @@ BUILTIN = {
             "taken": S,
             "about": S,
             "place": S,
-            "people": L,
+            "people": W,
             "album": S,
             "favorites": B,
             "kind": ["photo", "screenshot"],
@@ -32,7 +32,7 @@ BUILTIN = {
     ),
     "video.create": ({"photos": "ref", "seconds_per_photo": F}, ["photos"]),
     "collage.create": ({"photos": "ref", "columns": I}, ["photos"]),
-    "messages.send": ({"to": L, "text": S, "attachments": L, "via": VIA}, ["to"]),
+    "messages.send": ({"to": W, "text": S, "attachments": L, "via": VIA}, ["to"]),
     "contacts.find": ({"name": S}, ["name"]),
     "reminders.add": ({"text": S, "when": S}, ["text", "when"]),
     "notes.add": ({"text": S}, ["text"]),
@@ -61,7 +61,8 @@ REF = re.compile(r"[$^]\d+(\.\w+)?$")
 def signature(tool):
     params = {}
     for name, p in tool.get("params", {}).items():
-        params[name] = p["values"] if p["type"] == "enum" else p["type"]
+        words = p["type"] == "list" and p["of"] == "spoken"
+        params[name] = p["values"] if p["type"] == "enum" else W if words else p["type"]
     return params, [n for n, p in tool.get("params", {}).items() if p.get("required")]
 
 
@@ -91,6 +92,8 @@ def check_value(kind, v, say, slots):
         return isinstance(v, (int, float)) and not isinstance(v, bool)
     if kind == B:
         return isinstance(v, bool)
+    if kind == W:  # the names of results are no words
+        return isinstance(v, list) and all(spoken_ok(x, say, slots) for x in v)
     if kind == L:
         return isinstance(v, list) and all(
             REF.match(x) if isinstance(x, str) and x[:1] in "$^" else spoken_ok(x, say, slots) for x in v
