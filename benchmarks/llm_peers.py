@@ -71,7 +71,7 @@ def measure_llama(folder: Path, kind: str, report: Report, runs: int, batches: l
 
     threads = len(os.sched_getaffinity(0))
     file = gguf_file(folder, kind)
-    if "amx_int8" in Path("/proc/cpuinfo").read_text():
+    if kind == "q8_0" and "amx_int8" in Path("/proc/cpuinfo").read_text():
         _without_repacking(llama_cpp)
     llama = llama_cpp.Llama(str(file), n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False)
     size = file.stat().st_size

@@ -117,8 +117,8 @@ class Helpers {
   std::condition_variable wake_;
 };
 
-// As `parallel`, for work of microseconds that comes again soon: on helpers that are awake. They are only for the steps of
-// the engine, since between the long kernels of a training they would take the cores from XLA.
+// As `parallel`, for work of microseconds that comes again soon: on helpers that are awake. They are only for the steps
+// of the engine, since between the long kernels of a training they would take the cores from XLA.
 template <typename Work>
 static void promptly(ffi::ThreadPool& pool, int64_t items, int64_t chunk, Work work) {
   const int64_t chunks = (items + chunk - 1) / chunk, helpers = pool.num_threads() - 1;

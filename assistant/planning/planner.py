@@ -129,12 +129,12 @@ class Planner:
         """The plan in which tools make what `result` would ask the user for, if words of his tell them what ("park me
         near the station" says which space, "make a GIF" no photos) and the model does not find it far less likely."""
         assert draft.request is not None
-        strict = replace(draft, asks=False)
-        request = replace(draft.request, constraint=strict.constraint())
         try:
             planned = self.read(draft, result)
             if not any(self._has_makers(draft, planned, place) for place in planned.gaps):
                 return result
+            strict = replace(draft, asks=False)
+            request = replace(draft.request, constraint=strict.constraint())
             again = search.best(self.engine, request, self.engine.generate(request), strict.constraint)
             other = self.read(strict, again)
         except PlanningError:

@@ -87,7 +87,7 @@ class Recogniser:
         """Load the model now. Given hints become the default; what is said while they are learned is still heard with
         the old ones. Raises ModelUnavailable."""
         if hints is not None:
-            if self._pool is not None:
+            if self._pool is not None and self._spec.kind == "pocketsphinx":  # Whisper has nothing to build
                 await self._learn(hints)
             self.hints = hints
         await self._call(worker.start, self.hints)

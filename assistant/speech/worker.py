@@ -83,12 +83,11 @@ def start(spec: EngineSpec, hints: Hints) -> None:
 
 
 def learn(spec: EngineSpec, hints: Hints) -> None:
-    """Make what `start` will need for these hints, in a process of its own that leaves the processor to others."""
-    os.nice(10)
-    if spec.kind == "pocketsphinx":
-        from .sphinx_engine import build
+    """Make what PocketSphinx will need for these hints, in a process of its own that leaves the processor to others."""
+    from .sphinx_engine import build
 
-        build(hints, spec.cache_dir)
+    os.nice(10)
+    build(hints, spec.cache_dir)
 
 
 def transcribe(spec: EngineSpec, hints: Hints, samples: np.ndarray, language: str | None, expected: Expected) -> Answer:

@@ -40,17 +40,9 @@ TOO = ["now send it to {too:name} too", "and to {too:name}", "{too:name} as well
 COMPOSED = 4000  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
+OVERLAPPING |= {"voice-memos", "travel-diary", "mood-diary", "kitchen-timers", "gift-list", "packing-list"}
 OVERLAPPING |= {"send-later", "birthday-book", "photo-stories", "photo-metadata", "dictation", "notebook-sharing"}
-OVERLAPPING |= {
-    "bucket-list",
-    "directory-enquiries",
-    "voice-memos",
-    "travel-diary",
-    "mood-diary",
-    "kitchen-timers",
-    "gift-list",
-    "packing-list",
-}
+OVERLAPPING |= {"bucket-list", "directory-enquiries"}
 # Words of sentences in any domain that a built-in tool serves, which are no evidence of refusal beside it, either.
 SERVED = re.compile(
     r"\b(remind|note (that|down|for)|photo|picture|gif\b"

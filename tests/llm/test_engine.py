@@ -72,7 +72,7 @@ def test_a_stored_prefix_is_reused_and_changes_nothing(engine, greedy):
         engine.submit(Request([1], prefix="other"))
 
 
-def test_requests_in_the_background_leave_a_slot_free_and_come_last(engine, chatty):
+def test_requests_in_the_background_leave_a_slot_free_and_come_last(engine):
     long = [engine.submit(Request(PROMPT, max_tokens=200, stop_tokens=(), background=True)) for _ in range(5)]
     result = engine.generate(Request(PROMPT, max_tokens=4, stop_tokens=()))
     assert len(result.ids) == 4 and not any(stream.done for stream in long)
