@@ -139,7 +139,7 @@ class Planner:
             other = self.read(strict, again)
         except PlanningError:
             return result
-        told = all(step.args for step in other.plan.steps)
+        told = not other.refused and all(step.args for step in other.plan.steps)
         return again if told and not other.gaps and other.confidence > planned.confidence / 2 else result
 
     def _has_makers(self, draft: Draft, planned: Planned, place: Place) -> bool:
