@@ -6,13 +6,16 @@ that the model learns to read each of them and to leave none out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from random import Random
 from typing import Any
 
-from .errands import Template
+from .errands import Template, thesaurus, words
+from .wording import invented
 
 Steps = list[tuple[str, dict[str, Any]]]
 
@@ -36,6 +39,7 @@ FILTERS = {
     "album": ["from the album {x}", "in the {x} album", "from my {x} album", "out of album {x}", "in album {x}"],
 }
 KIND = {"about": "about", "people": "person", "place": "place", "taken": "time", "album": "album"}
+BEFORE_NOUN = 0.3  # of the places and contents are said so: "the Paris photos"
 THINGS = {
     "gif.create": ["gif", "GIF", "gif", "animated gif", "animation"],
     "video.create": ["video", "slideshow", "movie", "film", "clip"],
@@ -47,6 +51,12 @@ MAKE = [
     "I want a{w} {t} {o} {f} {s}", "use {s} for a{w} {t} {o}", "get {s} and turn them into a{w} {t} {o}",
     "whip up a{w} {t} {o} {f} {s}", "do me a{w} {t} {o} {f} {s}", "can you make {s} into a{w} {t} {o}",
 ]  # fmt: skip
+PAIRS = ["make a {t} and a {u} of {s}", "a {t} and also a {u} from {s}", "from {s} I want a {t} and a {u}",
+         "{s} as a {t} and as a {u}", "turn {s} into both a {t} and a {u}", "make {s} into a {t} plus a {u}",
+         "I need {s} as a {t}, and a {u} of them too", "create a {t} of {s}, and a {u} as well"]  # fmt: skip
+ELLIPSES = ["make one {t} from {s} and one from {r}", "one {t} of {s}, one of {r}", "a {t} of {s} and another of {r}",
+            "make a {t} out of {s} and then one out of {r}", "two {t}s, one with {s} and the other with {r}",
+            "do me a {t} of {s} and one more of {r}", "a {t} of {s} and a second one from {r}"]  # fmt: skip
 EFFECTS = {
     "grayscale": ["black and white", "grayscale", "monochrome", "greyscale"], "sepia": ["sepia", "sepia toned"],
     "brighten": ["brightened", "brighter"], "sharpen": ["sharpened", "sharper"], "blur": ["blurred", "blurry"],
@@ -93,6 +103,7 @@ class Composer:
 
     rng: Random
     steps: Steps = field(default_factory=list)
+    slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
     names: Any = field(default_factory=count)
 
     def pick(self, options: Sequence[str], **parts: str) -> str:
@@ -109,6 +120,12 @@ class Composer:
             wrong = f"{{s{next(self.names)}:{kind}}}"
             said = self.pick(CORRECTIONS, w=wrong, r=said)
         return said, f"{{{name}}}"
+
+    def word(self, kind: str) -> tuple[str, str]:
+        """As `slot`, of a value that stands before the noun."""
+        name = f"s{next(self.names)}"
+        self.slots[name] = before_noun()[kind]
+        return f"{{{name}:spoken}}", f"{{{name}}}"
 
     def add(self, tool: str, **args: Any) -> str:
         self.steps.append((tool, args))
@@ -141,6 +158,10 @@ class Composer:
         chosen = self.rng.sample(sorted(FILTERS), self.rng.choice([0, 1, 1, 2, 3] if args else [1, 1, 2, 3]))
         after = ""
         for name in [n for n in chosen if not (n == "people" and "about" in chosen)]:
+            if name in before_noun() and not noun.startswith(("{", "screenshot")) and self.chance(BEFORE_NOUN):
+                said, args[name] = self.word(name)
+                noun = f"{said} {noun}"
+                continue
             said, args[name] = self.listed("person") if name == "people" else self.slot(KIND[name])
             after += " " + self.pick(FILTERS[name], x=said)
         return f"{before}{noun}{after}", self.add("photos.select", **args)
@@ -181,6 +202,38 @@ class Composer:
         thing, of = self.pick(THINGS[tool]), self.pick(["of", "from", "with"])
         return self.pick(MAKE, w=size, t=thing, o=" ".join(options), f=of, s=said), self.add(tool, **args)
 
+    def pair(self) -> tuple[str, list[str]]:
+        """Two things in few words: of two kinds from the same photos, or of one kind from two choices of photos."""
+        if self.chance(0.5):
+            said, photos = self.edited(*self.photos())
+            tools = self.rng.sample(sorted(THINGS), 2)
+            first, second = (self.pick(THINGS[tool]) for tool in tools)
+            return self.pick(PAIRS, t=first, u=second, s=said), [self.add(tool, photos=photos) for tool in tools]
+        tool = self.rng.choice(sorted(THINGS))
+        made, said = [], []
+        for _ in range(2):
+            which, photos = self.photos()
+            said.append(which)
+            made.append(self.add(tool, photos=photos))
+        return self.pick(ELLIPSES, t=self.pick(THINGS[tool]), s=said[0], r=said[1]), made
+
+    def kept(self) -> str:
+        """Something made of photos that go into an album as well."""
+        said, photos = self.photos()
+        tool = self.rng.choice(sorted(THINGS))
+        album, value = self.slot("album")
+        keep = self.pick(KEEP, c=self.pick(["and", "then", ","]), x=album).replace("them", "the photos")
+        make = self.pick(MAKE, w="", t=self.pick(THINGS[tool]), o="", f="of", s=said)
+        made = self.add(tool, photos=photos)
+        self.add("photos.add_to_album", photos=photos, album=value)
+        say = f"{make} {keep}"
+        if not self.chance(0.7):
+            return say
+        name, to = self.slot("name")
+        self.add("messages.send", to=[to], attachments=[made])
+        return say + self.pick([" and send the {t} to {a}", ", the {t} goes to {a}", " and {a} gets the {t}"],
+                               t=THINGS[tool][0], a=name)  # fmt: skip
+
     def sent(self, say: str, files: list[str]) -> str:
         """The request with who gets it, before or after."""
         said, to = self.listed("name")
@@ -213,10 +266,23 @@ class Composer:
         return say
 
 
+KINDS = {"send": 9, "make": 4, "two": 2, "pair": 4, "kept": 2, "each": 2, "photos": 4, "keep": 2, "tell": 3}
+
+
+@cache
+def before_noun() -> dict[str, tuple[str, ...]]:
+    """Places and contents that may stand before "photos" as they are."""
+    rng = Random(0)
+    places = [w for w in words("place") if w[0].isupper() and len(w.split()) <= 2]
+    things = [re.sub("^(the|my|our|a|an) ", "", w) for w in words("about")]
+    things = [w for w in things if len(w.split()) <= 2 and not w.endswith(("s", "ing"))]
+    return {"place": (*places, *(invented(rng) for _ in places)), "about": (*things, *thesaurus("-nouns"))}
+
+
 def compose(rng: Random) -> Template:
     """One sentence and its plan."""
     c = Composer(rng)
-    kind = rng.choices(["send", "make", "two", "each", "photos", "keep", "tell"], [9, 4, 3, 2, 3, 2, 3])[0]
+    kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     if kind == "tell":
         say = c.told()
     elif kind == "photos":
@@ -233,6 +299,11 @@ def compose(rng: Random) -> Template:
             said, result = c.made()
             parts.append(c.sent(said, [result]))
         say = f"{parts[0]} {c.pick(['and', ', and', 'and also', '.', ', then'])} {parts[1]}"
+    elif kind == "pair":
+        say, made = c.pair()
+        say = c.sent(say, made) if c.chance(0.6) else say
+    elif kind == "kept":
+        say = c.kept()
     elif kind == "two":
         first, a = c.made()
         second, b = c.made()
@@ -242,7 +313,7 @@ def compose(rng: Random) -> Template:
         say, result = c.made() if c.chance(0.85) else c.edited(*c.photos())
         say = c.sent(say, [result]) if kind == "send" else say
     say = " ".join(say.split()).replace(" ,", ",").replace(" .", ".").replace(",,", ",")
-    return Template(_spoken(say, rng), tuple(c.steps), category="composed")
+    return Template(_spoken(say, rng), tuple(c.steps), slots=c.slots, category="composed")
 
 
 def _spoken(say: str, rng: Random) -> str:

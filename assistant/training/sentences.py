@@ -129,6 +129,8 @@ def _value(
         text = rng.choice(own)
         return text, text
     if kind == "int":
+        if rng.random() < 0.03:
+            return rng.choice(MANY)
         n = rng.choice([2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20]) if rng.random() < 0.7 else rng.randint(2, 30)
         return say_number(n, rng), n
     if kind == "cols":
@@ -140,6 +142,9 @@ def _value(
         kind = rng.choice(KINDS)
     text = rng.choice(words(kind, evaluation=True)) if evaluation else wording.value(kind, rng)
     return text, text
+
+
+MANY = [("40", 40), ("fifty", 50), ("50", 50), ("hundred", 100), ("100", 100), ("hundred", 100), ("99", 99)]
 
 
 def say_number(n: int, rng: Random) -> str:

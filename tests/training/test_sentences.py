@@ -74,6 +74,19 @@ def test_composed_errands_are_valid_plans_that_name_every_part() -> None:
     assert {(t, p.name) for t in media for p in tools[t].parameters} <= used
 
 
+def test_composed_errands_name_places_before_the_noun_and_two_things_at_once() -> None:
+    templates = composed(400, seed=4)
+    before = [t for t in templates if re.search(r"\{\w+:spoken\} (photo|pic|shot|snap|image)", t.say)]
+    assert {arg for t in before for _, args in t.plan for arg in args} >= {"place", "about"}
+    for template in before:
+        said = fill(template, Random(1)).words
+        assert not any(w.slot in template.slots and w.text in ("the", "my") for w in said), template.say
+    makers = {"gif.create", "video.create", "collage.create"}
+    made = [[args["photos"] for tool, args in t.plan if tool in makers] for t in templates]
+    assert any(len(photos) == 2 and photos[0] == photos[1] for photos in made), "a GIF and a collage of the same photos"
+    assert any(len(set(photos)) == 2 for photos in made), "one of these and one of those"
+
+
 def test_joined_errands_keep_their_references() -> None:
     first = Template("gif of {x:about}", (("photos.select", {"about": "{x}"}), ("gif.create", {"photos": "$1"})))
     second = Template("a video of {x:about}", (("photos.select", {"about": "{x}"}), ("video.create", {"photos": "$1"})))
