@@ -11,33 +11,32 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
-from assistant.planning.spelling import spell
-from assistant.plugin.signature import Parameter, ToolSpec, Type
+from assistant.plugin.signature import ToolSpec
 
 from .artificial import COPYING, READING, copying, reading
 from .composing import composed
 from .described import described
-from .errands import KINDS, Choice, Domain, Template, builtin, held_out, synonym, training_domains, words
+from .errands import KINDS, Domain, Template, builtin, held_out, synonym, training_domains, words
 from .packs import Encoder, Pack, Shape
 from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finish, join, noisy
+from .unfamiliar import disguise, reworded, signature_words, without_parameters
 
-BUILTIN = Shape(prefix=640, rows=12, row=192, targets=1280)
-INVENTED = Shape(prefix=512, rows=5, row=192, targets=576)
+BUILTIN = Shape(prefix=640, rows=9, row=192, targets=960)
+INVENTED = Shape(prefix=512, rows=6, row=192, targets=672)
 COPYING_SHAPE = Shape(prefix=96, rows=8, row=192, targets=1024)
 READING_SHAPE = Shape(prefix=96, rows=1, row=128, targets=96)
-SMALL = Shape(prefix=224, rows=2, row=160, targets=240)
+SMALL = Shape(prefix=224, rows=3, row=160, targets=360)
 NAMES_ONLY = 450  # steps of reading before arguments come in
 MOST_INVENTED = 10  # tools in one prompt
 FEW_INVENTED = 6  # in a small one
 DESCRIBED = 3  # sentences in a signature's own words, of each invented tool
 TOGETHER = 0.9  # of the packs of invented tools have some that an errand needs together
-CHAINS = 0.35  # of the errands with invented tools are of several steps for sure
+CHAINS = 0.45  # of the errands with invented tools are of several steps for sure
 PASSED_ON = 0.15  # of the follow-ups come after another one that only passed the result on
 TOO = ["now send it to {too:name} too", "and to {too:name}", "{too:name} as well", "send it to {too:name} too please",
        "also to {too:name}", "forward it to {too:name}", "the same for {too:name}"]  # fmt: skip
-COMPOSED = 4000  # composed errands beside the authored ones over the built-in tools
+COMPOSED = 5000  # composed errands beside the authored ones over the built-in tools
 # Domains whose errands a built-in tool could serve, so they are no evidence of refusal beside the built-in tools.
 OVERLAPPING = {"alarms", "calendar", "contacts", "documents", "email", "files", "tasks", "newsletter", "podcaststudio"}
 OVERLAPPING |= {"voice-memos", "travel-diary", "mood-diary", "kitchen-timers", "gift-list", "packing-list"}
@@ -59,6 +58,8 @@ class Stage:
     reading: float = 0.0
     single: float = 0.0  # of an example to be a short one-step errand, else anything
     noise: float = 0.6
+    reworded: float = 0.45  # of the invented domains get words that mean nothing here, so that signatures must be read
+    bare: float = 0.0  # of the small packs have tools without parameters, to practise the choice of tools
 
 
 STAGES = (
@@ -66,9 +67,11 @@ STAGES = (
     Stage(2200, reading=1.0),  # the same, until tools and arguments are looked up by what their signatures say
     Stage(2300, copying=0.1, reading=0.4, single=0.8, noise=0.3),
     Stage(4000, copying=0.02, reading=0.3, single=0.1),
-    Stage(10**9, copying=0.02, reading=0.1, single=0.1),
+    Stage(20_000, copying=0.02, reading=0.1, single=0.1),
+    # Reading is learned; what is still wrong is mostly the choice of a tool, which takes knowing what words mean.
+    Stage(10**9, reading=0.04, single=0.05, noise=0.45, reworded=0.15, bare=0.5),
 )
-LESSONS = STAGES[-3].until  # after so many steps they are over
+LESSONS = STAGES[2].until  # after so many steps they are over
 
 
 class Curriculum:
@@ -150,11 +153,13 @@ class Curriculum:
                 sources = [make(rng, self.random_words, rng.randint(2, 8 if shape == INVENTED else FEW_INVENTED))]
                 tools = sources[0].tools
             else:
-                sources = [self._unfamiliar(d, rng) for d in self._some_domains(rng)]
+                sources = [self._unfamiliar(d, rng, stage.reworded) for d in self._some_domains(rng)]
                 if self.extra and rng.random() < 0.6:
                     sources = [rng.choice(self.extra), *sources[:1]]
-                most = MOST_INVENTED if shape == INVENTED else rng.randint(2, FEW_INVENTED)
-                others = self.builtin.tools if not any(d.name in OVERLAPPING for d in sources) else {}
+                bare = shape == SMALL and rng.random() < stage.bare
+                sources = [without_parameters(d) for d in sources] if bare else sources
+                most = rng.randint(2, FEW_INVENTED) if shape == SMALL and not bare else MOST_INVENTED
+                others = self.builtin.tools if not (bare or any(d.name in OVERLAPPING for d in sources)) else {}
                 tools = _some_tools(sources, others, most, rng)
                 if rng.random() < 0.3 and len(tools) > 2:
                     tools.popitem()  # its sentences are near misses now
@@ -163,9 +168,9 @@ class Curriculum:
             if pack.examples:
                 return pack
 
-    def _unfamiliar(self, domain: Domain, rng: Random) -> Domain:
+    def _unfamiliar(self, domain: Domain, rng: Random, reworded_share: float) -> Domain:
         """The domain as a model that knows it by heart would not recognise it."""
-        reword = rng.random() < 0.45
+        reword = rng.random() < reworded_share
         words = sorted(signature_words(domain))
         if reword:
             chosen = [w for w in words if w not in self.common_words and rng.random() < rng.choice([0.4, 0.7, 1.0])]
@@ -291,102 +296,6 @@ def _with_described(domain: Domain, seed: int) -> Domain:
     tools = list(domain.tools.values())
     more = [t for _ in range(DESCRIBED) for tool in tools if (t := described(tool, tools, rng))]
     return replace(domain, templates=(*domain.templates, *more))
-
-
-WORD = re.compile(r"\{\w+(?::\w+)?\}|[$^]\d+(?:\.\w+)?|[^\W\d_]+")
-
-
-def signature_words(domain: Domain) -> set[str]:
-    """The lower-case words, of four letters or more, of its tools' names, descriptions, parameters and choices."""
-    texts = [t for s in domain.tools.values() for t in (s.name, s.description)]
-    for p in (p for s in domain.tools.values() for p in s.parameters):
-        texts += [p.name, p.description, *(p.type.item or p.type).choices]
-    return {w.lower() for t in texts for w in re.findall(r"[^\W\d_]{4,}", t)}
-
-
-def reworded(domain: Domain, words: Mapping[str, str], sentences: bool = True) -> Domain:
-    """The domain with words exchanged alike in signatures and sentences: "brew a lungo" becomes "lantern a fjord".
-
-    What links a sentence to a tool is then only what the signature says, so it must be read. Without `sentences`, only
-    the signatures change: with other words for the same, they teach which words belong together. The domain itself
-    when two names would become one.
-    """
-
-    def word(match: re.Match[str]) -> str:
-        old = match[0].lower()
-        new = words.get(old) or words.get(old + "s") or (words[old[:-1]] + "s" if old[:-1] in words else None)
-        if new is None or old[0] in "{$^":
-            return match[0]
-        return new.capitalize() if match[0][0].isupper() else new
-
-    def said(value: Any) -> Any:
-        if isinstance(value, list):
-            return [said(v) for v in value]
-        return type(value)(WORD.sub(word, value)) if isinstance(value, str) else value
-
-    def spoken(value: Any) -> Any:
-        """An argument of a plan: words of the sentence stay as they are if the sentence does."""
-        if isinstance(value, list):
-            return [spoken(v) for v in value]
-        return said(value) if sentences or isinstance(value, Choice) else value
-
-    def kind(t: Type) -> Type:
-        return replace(t, item=t.item and kind(t.item), choices=tuple(map(said, t.choices)))
-
-    def template(t: Template) -> Template:
-        plan = tuple((said(tool), {said(k): spoken(v) for k, v in args.items()}) for tool, args in t.plan)
-        slots = {k: tuple(map(spoken, v)) for k, v in t.slots.items()}
-        return replace(t, say=spoken(t.say), plan=plan, ask=t.ask and said(t.ask), slots=slots,
-                       before=t.before and template(t.before))  # fmt: skip
-
-    def parameter(p: Parameter) -> Parameter:
-        return replace(
-            p, name=said(p.name), type=kind(p.type), default=said(p.default), description=said(p.description)
-        )
-
-    tools = [
-        replace(s, name=said(s.name), description=said(s.description), parameters=tuple(map(parameter, s.parameters)))
-        for s in domain.tools.values()
-    ]
-    names = [[s.name for s in tools], *([p.name for p in s.parameters] for s in tools)]
-    names += [list(p.type.choices) for s in tools for p in s.parameters]
-    if any(len(set(group)) < len(group) for group in names):
-        return domain
-    return Domain(domain.name, {s.name: s for s in tools}, tuple(map(template, domain.templates)))
-
-
-def disguise(domain: Domain, rng: Random, meaningless: float = 0.0, undescribed: float = 0.15) -> Domain:
-    """The domain with other styles of names, other orders of parameters and some descriptions left out."""
-    names = {name: spell(_rename(name, rng, meaningless)) for name in domain.tools}
-    if len(set(names.values())) < len(names):
-        names = {name: name for name in domain.tools}
-    tools = {}
-    for name, spec in domain.tools.items():
-        parameters = list(spec.parameters)
-        if rng.random() < 0.5:
-            rng.shuffle(parameters)
-        if rng.random() < undescribed:
-            parameters = [replace(p, description="") for p in parameters]
-        tools[names[name]] = replace(spec, name=names[name], parameters=tuple(parameters))
-    templates = tuple(_renamed(t, names) for t in domain.templates)
-    return Domain(domain.name, tools, templates)
-
-
-def _renamed(template: Template, names: dict[str, str]) -> Template:
-    before = _renamed(template.before, names) if template.before else None
-    return replace(template, plan=tuple((names[tool], args) for tool, args in template.plan), before=before)
-
-
-def _rename(name: str, rng: Random, meaningless: float) -> str:
-    if rng.random() < meaningless:
-        syllables = "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(1, 3)))
-        return rng.choice(
-            [syllables, f"tool_{rng.randint(1, 99)}", f"{syllables}_{rng.randint(1, 9)}", f"x.{syllables}"]
-        )
-    parts = name.split()
-    if len(parts) > 1 and rng.random() < 0.15:
-        return " ".join(parts[::-1])
-    return parts[-1] if len(parts) > 1 and rng.random() < 0.1 else name
 
 
 def texts(curriculum_domains: list[Domain], seed: int = 0, count: int = 40_000) -> Iterator[str]:

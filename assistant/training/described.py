@@ -19,6 +19,7 @@ from .errands import Choice, Template
 KINDS_OF = {"int": "int", "float": "int", "Spoken": "spoken"}  # the slots that fill what is said of a type
 SMALL_WORDS = {"a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "and", "or", "is", "are"}
 SMALL_WORDS |= {"be", "it", "its", "that", "which", "this", "one", "as", "if", "not"}
+ABBREVIATED = re.compile(r"\d|\b\w{1,2}\b|\b[^aeiouy\W]+\b")  # names that nobody says: "x 41", "cm lvl"
 NEGATED = re.compile(r"\b(not|no|never|without|nothing|nobody|none|instead|false|or|unless)\b", re.IGNORECASE)
 
 
@@ -82,8 +83,9 @@ def _named(tool: ToolSpec, rng: Random) -> str:
     """The tool's name, what its description says, or the words in it that count."""
     first, _, rest = re.split(r"[.;:]", tool.description)[0].strip().partition(" ")
     whole = f"{_bare(first.lower()) if rng.random() < 0.6 else first.lower()} {rest}".strip()
-    said = rng.choice([spell(tool.name), whole, _some_words(whole, rng, 4), _some_words(whole, rng, 3)])
-    return said or spell(tool.name)
+    name = spell(tool.name)
+    spoken = whole if ABBREVIATED.search(name) else name
+    return rng.choice([spoken, whole, _some_words(whole, rng, 4), _some_words(whole, rng, 3)]) or name
 
 
 def _bare(verb: str) -> str:

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from assistant.llm import Engine, Result, load
-from assistant.planning import Calibrations, Earlier, Planner, PlanningError
+from assistant.planning import Calibrations, Earlier, Planned, Planner, PlanningError
 from assistant.planning.planner import Draft
 from assistant.plugin.plan import Plan, Step
 from assistant.plugin.signature import ToolSpec
@@ -127,14 +127,14 @@ def run(planner: Planner, cases: Sequence[Case], constrained: bool = True) -> li
             replace(d, request=d.request and replace(d.request, constraint=None, stop_tokens=None)) for d in drafts
         ]
     streams = [planner.engine.submit(d.request) if d.request else None for d in drafts]
-    results = [(planner.reconsidered(d, s.result()) if constrained else s.result()) if s else None
-               for d, s in zip(drafts, streams, strict=True)]  # fmt: skip
-    return [_outcome(planner, c, d, r) for c, d, r in zip(cases, drafts, results, strict=True)]
+    results = [s.result() if s else None for s in streams]
+    settle = planner.settled if constrained else planner.read
+    return [_outcome(settle, c, d, r) for c, d, r in zip(cases, drafts, results, strict=True)]
 
 
-def _outcome(planner: Planner, case: Case, draft: Draft, result: Result | None) -> Outcome:
+def _outcome(settle: Callable[[Draft, Result], Planned], case: Case, draft: Draft, result: Result | None) -> Outcome:
     try:
-        planned = planner.read(draft, result) if result else draft.planned
+        planned = settle(draft, result) if result else draft.planned
     except PlanningError as error:
         return Outcome(case.say, case.truth, Plan(), error=str(error))
     asked = tuple(argument for _, argument in planned.gaps)

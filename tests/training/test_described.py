@@ -35,6 +35,7 @@ def test_it_says_the_words_that_count_and_tells_instead_of_describing() -> None:
     words = {w for s in sentences for w in s.split()}
     assert {"order", "orders", "pizza", "evening"} <= words
     assert any("order pizza" in s for s in sentences), "small words may be left out"
+    assert "xq" not in words, "nobody says that"
 
 
 def test_what_nothing_makes_cannot_be_asked_for() -> None:

@@ -94,6 +94,17 @@ def test_refusals_are_learned_with_and_without_an_earlier_errand(encoder: Encode
     assert sum(e.before is not None for e in refused) > 0.02 * len(examples), '"thanks" is not another errand'
 
 
+def test_the_choice_of_tools_is_practised_on_tools_without_parameters(encoder: Encoder) -> None:
+    curriculum = Curriculum(encoder, seed=5)
+    packs = [p for n in range(20_000, 20_008) for s, packs in curriculum.packs(n, 4) if s == SMALL for p in packs]
+    bare = [p for p in packs if not any(step.args for e in p.examples for step in e.plan.steps)]
+    assert 0.25 * len(packs) < len(bare) < 0.75 * len(packs)
+    assert any(len(e.plan.steps) > 1 for p in bare for e in p.examples), "their order is practised as well"
+    assert not any(e.ask for p in bare for e in p.examples), "there is nothing to ask for"
+    whole = [p for p in packs if p not in bare]
+    assert sum(len(p.examples) for p in bare) / len(bare) > 1.2 * sum(len(p.examples) for p in whole) / len(whole)
+
+
 def test_a_follow_up_may_come_after_another_one() -> None:
     send = ("messages send", {"to": ["{who}"], "attachments": ["$1"]})
     before = Template("my newest photo to {who:name}.", (("photos select", {"count": 1}), send))
