@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from assistant.plugin.plan import Plan
 from assistant.plugin.signature import Type
@@ -46,6 +46,9 @@ class Usage:
     forced: int = 0
     prompt_tokens: int = 0
     reused_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 @dataclass(frozen=True)

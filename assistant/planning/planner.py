@@ -10,7 +10,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 from assistant.llm import Engine, Request, Result
@@ -41,6 +43,7 @@ class Draft:
     grammar: PlanGrammar
     folded: tuple[Folded, ...]
     request: Request | None
+    earlier: Earlier | None = None
     asks: bool = True  # whether it may ask for what an installed tool could make
 
     def constraint(self) -> PlanConstraint:
@@ -65,6 +68,8 @@ class Planner:
         self.tools = dict(tools)
         self.calibrations = calibrations or Calibrations.load(self.tokenizer.folder)
         self.threshold = threshold
+        # of uncalibrated confidence nobody knows what it is worth, and another order may cost a large model seconds
+        self._orders = 1 if self.calibrations.unfamiliar.bias is None else search.ORDERS
         self.spelled = folds(self.tokenizer)
         self._normalise = normaliser(self.tokenizer)
         self._sets: OrderedDict[tuple[str, ...], PlanGrammar] = OrderedDict()
@@ -78,7 +83,9 @@ class Planner:
         """Compile the engine's shapes and prefill the static part of the prompt. Call before the first plan."""
         self.engine.warm_up(embed=self._many)
         if self.tools and not self._many:
-            self.engine.add_prefix("tools", prompt.shared(self.tokenizer, list(self._all.values())))
+            for n in range(self._orders):
+                tools = self._grammar(_reordered(tuple(self.tools), n)).tools
+                self.engine.add_prefix(f"tools {n}", prompt.shared(self.tokenizer, list(tools.values())))
 
     # -- planning --------------------------------------------------------------------------------------------------
 
@@ -97,7 +104,7 @@ class Planner:
             result = self.engine.generate(request)
         except ValueError as error:
             raise PlanningError(f"this is too long for the planner's model: {error}; say it in fewer words") from error
-        planned = self.read(draft, self.reconsidered(draft, result) if constrained else result)
+        planned = self.settled(draft, result) if constrained else self.read(draft, result)
         return replace(planned, usage=replace(planned.usage, seconds=time.perf_counter() - begun))
 
     def draft(self, text: str, history: Sequence[Earlier] = ()) -> Draft:
@@ -109,6 +116,11 @@ class Planner:
         grammar = self._grammar(self._chosen(text, earlier))
         if not folded[0].has_words:
             return Draft(replace(planned, refused=True, confidence=1.0), grammar, folded, None)
+        return self._draft(planned, grammar, folded, earlier)
+
+    def _draft(
+        self, planned: Planned, grammar: PlanGrammar, folded: tuple[Folded, ...], earlier: Earlier | None
+    ) -> Draft:
         request = Request(
             self._prompt(grammar, folded, earlier),
             constraint=grammar.start(folded, planned.previous),
@@ -116,7 +128,23 @@ class Planner:
             max_tokens=MOST_TOKENS,
             logprobs=search.MOST,
         )
-        return Draft(planned, grammar, folded, request)
+        return Draft(planned, grammar, folded, request, earlier)
+
+    def settled(self, draft: Draft, result: Result) -> Planned:
+        """The checked plan of what the engine generated, after a second look at it. Where that leaves much doubt, what
+        most orders of the tools lead to. Raises PlanningError."""
+        planned = self.read(draft, self.reconsidered(draft, result))
+        names = tuple(tool.spec.name for tool in draft.grammar.tools.values())
+        if planned.confidence >= search.DOUBT or len(names) < 2 or self._orders == 1:
+            return planned
+        grammars = [self._grammar(_reordered(names, n)) for n in range(1, self._orders)]
+        drafts = [self._draft(draft.planned, grammar, draft.folded, draft.earlier) for grammar in grammars]
+        streams = [(d, self.engine.submit(d.request)) for d in drafts if d.request]
+        plans = [planned]
+        for other, stream in streams:
+            with suppress(PlanningError):
+                plans.append(self.read(other, self.reconsidered(other, stream.result())))
+        return search.agreed(plans)
 
     def reconsidered(self, draft: Draft, result: Result) -> Result:
         """The likeliest plan among what the engine generated and what it would have with other choices."""
@@ -284,7 +312,8 @@ class Planner:
         with self._lock:
             if names not in self._sets:
                 model = self.engine.model
-                tools = {written: tool for written, tool in self._all.items() if tool.spec.name in names}
+                written = {tool.spec.name: (written, tool) for written, tool in self._all.items()}
+                tools = dict(written[name] for name in names)
                 self._sets[names] = PlanGrammar(model.grammars, self.tokenizer, tools, tuple(sorted(model.stop_tokens)))
                 if len(self._sets) > _KEPT:
                     self._sets.popitem(last=False)
@@ -310,6 +339,11 @@ class Planner:
         return "".join(
             line[: len(line) - len(line.lstrip())] + self._fold(line).text + "\n" for line in text.splitlines()
         )
+
+
+def _reordered(names: tuple[str, ...], order: int) -> tuple[str, ...]:
+    """The names in one of several orders, of which 0 is their own; always the same, so that prefixes are found."""
+    return tuple(Random(order).sample(names, len(names))) if order else names
 
 
 def _optional(p: Parameter) -> Parameter:

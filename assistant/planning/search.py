@@ -2,6 +2,9 @@
 
 Where the model hesitated between two choices, the one that it did not take is followed to its end as well, and the
 likeliest of all the plans wins. It is what a beam search would find first, and costs nothing where the model is sure.
+Where that leaves much doubt, the tools are shown in other orders as well, and the plans vote: what a model makes of
+tools that it was never trained on depends on where they stand (Tang et al. 2024, "Found in the Middle: Permutation
+Self-Consistency").
 """
 
 from __future__ import annotations
@@ -9,14 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
 from assistant.llm import Constraint, Engine, Request, Result, Token
 
 from .confidence import choices
+from .planned import Planned, Usage
 
 MOST = 3  # other choices that are followed
+DOUBT = 0.3  # a plan with less confidence is made with the tools in other orders, too
+ORDERS = 3  # of the tools, in all
 LIKELY = math.log(0.05)  # a choice less likely than this is not
 
 
@@ -58,6 +65,16 @@ def best(engine: Engine, request: Request, result: Result, constraint: Callable[
         sum(r.forwards for r in made), sum(len(r.tokens) for r in made),
         sum(token.forced for r in made for token in r.tokens),
     )  # fmt: skip
+
+
+def agreed(plans: Sequence[Planned]) -> Planned:
+    """What most of them, by their confidence, say alike, as the surest of these puts it; with the cost of all."""
+    votes: dict[str, list[Planned]] = {}
+    for planned in plans:
+        votes.setdefault(repr((planned.plan, planned.gaps)), []).append(planned)
+    winners = max(votes.values(), key=lambda same: sum(p.confidence for p in same))
+    usage = reduce(Usage.__add__, (p.usage for p in plans))
+    return replace(max(winners, key=lambda p: p.confidence), usage=usage)
 
 
 def hesitations(tokens: Sequence[Token]) -> list[tuple[int, Token]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from assistant.planning import Planner, PlanningError
+from assistant.planning import Planned, Planner, PlanningError
 from assistant.planning.confidence import Calibration, Calibrations, choices
-from assistant.planning.search import MOST, hesitations
+from assistant.planning.planned import Usage
+from assistant.planning.search import DOUBT, MOST, ORDERS, agreed, hesitations
+from assistant.plugin.plan import Plan, Step
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
 
@@ -59,3 +61,37 @@ def test_tools_make_what_would_be_asked_for(planner: Planner) -> None:
             assert after.plan.steps[0].tool == "dock.find"
         assert alone._with_makers(only, asking) is asking  # nobody makes it
     assert asked and made
+
+
+def test_most_of_the_plans_win_and_the_surest_of_them_speaks() -> None:
+    note, remind = (Plan((Step(tool, {}),)) for tool in ("notes.add", "reminders.add"))
+    said = [(note, 0.2), (remind, 0.25), (note, 0.28), (remind, 0.1)]
+    plans = [Planned("", plan, confidence=c, usage=Usage(forwards=n)) for n, (plan, c) in enumerate(said)]
+    found = agreed(plans)
+    assert (found.plan, found.confidence, found.usage.forwards) == (note, 0.28, 6)
+    assert agreed(plans[:1]) == plans[0]
+    asking = Planned("", note, gaps=((1, "text"),), confidence=0.27)
+    assert agreed([plans[0], asking]) == asking, "a plan that asks is another one"
+
+
+def test_a_doubtful_plan_is_made_with_the_tools_in_other_orders(planner: Planner) -> None:
+    doubtful, sure = (Calibration(bias=bias, total=0.0) for bias in (-2.0, 2.0))
+    assert doubtful.confidence([]) < DOUBT < sure.confidence([])
+    forwards = {}
+    for name, calibration in {"doubt": doubtful, "sure": sure, "uncalibrated": Calibration()}.items():
+        other = Planner(planner.engine, planner.tools, calibrations=Calibrations(calibration, calibration))
+        draft = other.draft("remind me to water the roses at eight")
+        assert draft.request is not None
+        result = other.engine.generate(draft.request)
+        once = other.read(draft, other.reconsidered(draft, result))
+        planned = other.settled(draft, result)
+        forwards[name] = planned.usage.forwards / once.usage.forwards
+        assert name == "doubt" or planned == once
+    assert forwards["sure"] == forwards["uncalibrated"] == 1
+    assert forwards["doubt"] > 1.5
+
+    doubting = Planner(planner.engine, planner.tools, calibrations=Calibrations(doubtful, doubtful))
+    doubting.warm_up()
+    assert doubting.plan("the gate code is 4711, note that").usage.forwards > 0
+    prompts = {tuple(doubting.engine._prefixes[f"tools {n}"]) for n in range(ORDERS)}
+    assert len(prompts) == ORDERS and len({len(p) for p in prompts}) == 1, "the same tools in other orders"
