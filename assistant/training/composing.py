@@ -210,12 +210,11 @@ class Composer:
             first, second = (self.pick(THINGS[tool]) for tool in tools)
             return self.pick(PAIRS, t=first, u=second, s=said), [self.add(tool, photos=photos) for tool in tools]
         tool = self.rng.choice(sorted(THINGS))
-        made, said = [], []
-        for _ in range(2):
-            which, photos = self.photos()
-            said.append(which)
-            made.append(self.add(tool, photos=photos))
-        return self.pick(ELLIPSES, t=self.pick(THINGS[tool]), s=said[0], r=said[1]), made
+        one, photos = self.photos()
+        made = [self.add(tool, photos=photos)]
+        other, photos = self.photos()
+        made.append(self.add(tool, photos=photos))
+        return self.pick(ELLIPSES, t=self.pick(THINGS[tool]), s=one, r=other), made
 
     def kept(self) -> str:
         """Something made of photos that go into an album as well."""

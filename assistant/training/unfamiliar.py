@@ -113,7 +113,7 @@ def without_parameters(domain: Domain) -> Domain:
     """The domain with nothing but the choice of tools: short prompts and plans, so that many fit into a pack."""
 
     def bare(t: Template) -> Template:
-        plan = tuple((tool, {}) for tool, _ in t.plan)
+        plan: tuple[tuple[str, dict[str, Any]], ...] = tuple((tool, {}) for tool, _ in t.plan)
         return replace(t, plan=plan, ask=None, before=t.before and bare(t.before))
 
     tools = {n: replace(s, parameters=()) for n, s in domain.tools.items()}
