@@ -14,7 +14,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from .errands import Template, thesaurus, words
+from .errands import Template, held_out, thesaurus, words
 from .wording import invented
 
 Steps = list[tuple[str, dict[str, Any]]]
@@ -273,9 +273,22 @@ def before_noun() -> dict[str, tuple[str, ...]]:
     """Places and contents that may stand before "photos" as they are."""
     rng = Random(0)
     places = [w for w in words("place") if w[0].isupper() and len(w.split()) <= 2]
+    places += [invented(rng) for _ in places]
     things = [re.sub("^(the|my|our|a|an) ", "", w) for w in words("about")]
     things = [w for w in things if len(w.split()) <= 2 and not w.endswith(("s", "ing"))]
-    return {"place": (*places, *(invented(rng) for _ in places)), "about": (*things, *thesaurus("-nouns"))}
+    things += [w for w in thesaurus("-nouns") if w not in _said_otherwise()]
+    found = {"place": places, "about": things}
+    return {kind: tuple(w for w in values if not held_out(w.casefold())) for kind, values in found.items()}
+
+
+@cache
+def _said_otherwise() -> set[str]:
+    """Nouns that before "photos" say who, where or when, or what the photos are, not what they show."""
+    kinds = ("name", "person", "place", "time", "when", "album")
+    said = {w for kind in kinds for value in words(kind) for w in value.casefold().split()}
+    said |= {w for thing in THINGS.values() for t in thing for w in t.casefold().split()}
+    said |= {form for noun in NOUNS for form in (noun, noun.removesuffix("s"))}
+    return said | {"favourite", "favorite", "screenshot", "set", "pair", "batch", "series", "collection"}
 
 
 def compose(rng: Random) -> Template:

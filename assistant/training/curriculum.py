@@ -91,7 +91,7 @@ class Curriculum:
         self._away = [(d, pool) for d in self.domains if (pool := _unserved(d))]
         self.random_words = sorted({w.lower() for k in KINDS for v in words(k) for w in re.findall(r"[^\W\d_]+", v)})
         known = Counter(w for d in self.domains for w in signature_words(d))
-        self.common_words = {w for w, domains in known.items() if domains > 8} | set(NUMBERS) | set(TENS.values())
+        self.common_words = {w for w, domains in known.items() if domains > 8} | {*NUMBERS, *TENS.values(), "hundred"}
 
     def packs(self, step: int, invented: int, whole: int = 1) -> list[tuple[Shape, list[Pack]]]:
         """The packs of a training step by shape: `whole` of the built-in tools and as many of many other tools, and
@@ -156,7 +156,7 @@ class Curriculum:
                 sources = [self._unfamiliar(d, rng, stage.reworded) for d in self._some_domains(rng)]
                 if self.extra and rng.random() < 0.6:
                     sources = [rng.choice(self.extra), *sources[:1]]
-                bare = shape == SMALL and rng.random() < stage.bare
+                bare = shape == SMALL and not self.extra and rng.random() < stage.bare
                 sources = [without_parameters(d) for d in sources] if bare else sources
                 most = rng.randint(2, FEW_INVENTED) if shape == SMALL and not bare else MOST_INVENTED
                 others = self.builtin.tools if not (bare or any(d.name in OVERLAPPING for d in sources)) else {}

@@ -19,7 +19,9 @@ from .errands import Choice, Template
 KINDS_OF = {"int": "int", "float": "int", "Spoken": "spoken"}  # the slots that fill what is said of a type
 SMALL_WORDS = {"a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "and", "or", "is", "are"}
 SMALL_WORDS |= {"be", "it", "its", "that", "which", "this", "one", "as", "if", "not"}
-ABBREVIATED = re.compile(r"\d|\b\w{1,2}\b|\b[^aeiouy\W]+\b")  # names that nobody says: "x 41", "cm lvl"
+# names that nobody says: "x 41", "cm lvl"
+SHORT = "a|am|an|as|at|be|by|do|go|he|i|id|if|in|is|it|me|my|no|of|off|ok|on|or|pc|so|to|tv|up|us|we"
+ABBREVIATED = re.compile(rf"\d|\b(?!(?:{SHORT})\b)[a-z]{{1,2}}\b|\b[b-df-hj-np-tv-xz]{{3,}}\b")
 NEGATED = re.compile(r"\b(not|no|never|without|nothing|nobody|none|instead|false|or|unless)\b", re.IGNORECASE)
 
 

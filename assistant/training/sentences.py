@@ -144,7 +144,7 @@ def _value(
     return text, text
 
 
-MANY = [("40", 40), ("fifty", 50), ("50", 50), ("hundred", 100), ("100", 100), ("hundred", 100), ("99", 99)]
+MANY = [("40", 40), ("fifty", 50), ("50", 50), ("sixty", 60), ("80", 80), ("99", 99), ("hundred", 100), ("100", 100)]
 
 
 def say_number(n: int, rng: Random) -> str:

@@ -6,7 +6,7 @@ from random import Random
 
 from assistant.plugin.plan import check
 from assistant.plugin.signature import Parameter, ToolSpec, Type
-from assistant.training.described import described
+from assistant.training.described import ABBREVIATED, described
 from assistant.training.errands import training_domains
 from assistant.training.sentences import fill, finish
 
@@ -36,6 +36,7 @@ def test_it_says_the_words_that_count_and_tells_instead_of_describing() -> None:
     assert {"order", "orders", "pizza", "evening"} <= words
     assert any("order pizza" in s for s in sentences), "small words may be left out"
     assert "xq" not in words, "nobody says that"
+    assert all(map(ABBREVIATED.search, ("x 41", "cm lvl", "op b"))) and not ABBREVIATED.search("set up my tv")
 
 
 def test_what_nothing_makes_cannot_be_asked_for() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from assistant.training import network
-from assistant.training.curriculum import LESSONS
+from assistant.training.curriculum import LESSONS, Curriculum
 from assistant.training.export import save_checkpoint
 from assistant.training.loop import RunSettings, Trainer, continued, deeper
 
@@ -23,32 +23,30 @@ SMALL = RunSettings(
 )
 
 
-def run(folder: Path, encoder, steps: int, start: int = 0) -> tuple[Trainer, list[float]]:
-    from assistant.training.curriculum import Curriculum
-
+def run(folder: Path, curriculum: Curriculum, steps: int) -> tuple[Trainer, list[float]]:
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(folder, SMALL, curriculum=Curriculum(encoder, 0))
+    trainer = Trainer(folder, SMALL, curriculum=curriculum)
     trainer.resume()
     return trainer, [trainer.train_step()[0] for _ in range(steps)]
 
 
-def test_a_resumed_run_is_the_same_run(tmp_path: Path, encoder) -> None:
-    _, whole = run(tmp_path / "whole", encoder, 6)
-    first, losses = run(tmp_path / "halves", encoder, 3)
+def test_a_resumed_run_is_the_same_run(tmp_path: Path, curriculum: Curriculum) -> None:
+    _, whole = run(tmp_path / "whole", curriculum, 6)
+    first, losses = run(tmp_path / "halves", curriculum, 3)
     first.save()
-    second, rest = run(tmp_path / "halves", encoder, 3)
+    second, rest = run(tmp_path / "halves", curriculum, 3)
     assert second.step == 6
     np.testing.assert_allclose(losses + rest, whole, rtol=1e-5)
     assert whole[-1] < whole[0]
 
 
-def test_the_export_is_what_transformers_computes(tmp_path: Path, encoder) -> None:
+def test_the_export_is_what_transformers_computes(tmp_path: Path, curriculum: Curriculum, encoder) -> None:
     torch = pytest.importorskip("torch")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from assistant.llm import Engine, Request, load
 
-    trainer, _ = run(tmp_path / "run", encoder, 2)
+    trainer, _ = run(tmp_path / "run", curriculum, 2)
     save_checkpoint(tmp_path / "out", trainer.params, trainer.config, encoder.tokenizer)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     ids = tokenizer.apply_chat_template([{"role": "user", "content": "a gif of my dog"}], add_generation_prompt=True,
@@ -63,8 +61,8 @@ def test_the_export_is_what_transformers_computes(tmp_path: Path, encoder) -> No
     assert result.ids == wanted.tolist()
 
 
-def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, encoder) -> None:
-    trainer, _ = run(tmp_path / "run", encoder, 1)
+def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, curriculum: Curriculum, encoder) -> None:
+    trainer, _ = run(tmp_path / "run", curriculum, 1)
     save_checkpoint(tmp_path / "out", trainer.params, trainer.config, encoder.tokenizer)
     settings, params = continued(tmp_path / "out", RunSettings(steps=5))
     assert settings.config() == trainer.config and settings.steps == 5
@@ -78,8 +76,8 @@ def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, encoder) -> None:
     assert deep.layers == 4
 
 
-def test_a_deeper_network_computes_the_same_and_learns(tmp_path: Path, encoder) -> None:
-    trainer, _ = run(tmp_path / "run", encoder, 2)
+def test_a_deeper_network_computes_the_same_and_learns(tmp_path: Path, curriculum: Curriculum) -> None:
+    trainer, _ = run(tmp_path / "run", curriculum, 2)
     settings = replace(SMALL, layers=3)
     deep = Trainer(tmp_path / "run", settings, curriculum=trainer.curriculum, start=deeper(trainer.params, 3))
     [(shape, packs), *_] = trainer._packs(5)

@@ -11,7 +11,7 @@ import pytest
 
 from assistant.plugin.plan import check, is_span
 from assistant.training import errands, wording
-from assistant.training.composing import composed
+from assistant.training.composing import before_noun, composed
 from assistant.training.errands import ERRANDS, HELD_OUT_DOMAINS, Domain, Template, builtin, domains, words
 from assistant.training.sentences import Example, fill, finish, join, noisy, say_number
 
@@ -82,9 +82,17 @@ def test_composed_errands_name_places_before_the_noun_and_two_things_at_once() -
         said = fill(template, Random(1)).words
         assert not any(w.slot in template.slots and w.text in ("the", "my") for w in said), template.say
     makers = {"gif.create", "video.create", "collage.create"}
-    made = [[args["photos"] for tool, args in t.plan if tool in makers] for t in templates]
-    assert any(len(photos) == 2 and photos[0] == photos[1] for photos in made), "a GIF and a collage of the same photos"
-    assert any(len(set(photos)) == 2 for photos in made), "one of these and one of those"
+    made = [(t.say, [(tool, args["photos"]) for tool, args in t.plan if tool in makers]) for t in templates]
+    assert any(len(m) == 2 and m[0][1] == m[1][1] for _, m in made), "a GIF and a collage of the same photos"
+    short = [m for say, m in made if re.search(r"\bone (from|of|out of) .*\bone (from|of|out of) |another of", say)]
+    assert short and all(len(m) == 2 and m[0][0] == m[1][0] and m[0][1] != m[1][1] for m in short)
+    kept = [t for t in templates if {tool for tool, _ in t.plan} >= {"photos.add_to_album", "messages.send"}]
+    for template in kept:  # what is sent is what was made, what is kept are the photos
+        steps = {tool: (f"${n}", args) for n, (tool, args) in enumerate(template.plan, 1)}
+        assert steps["photos.add_to_album"][1]["photos"] == "$1"
+        assert [steps[tool][0] for tool in makers & steps.keys()] == steps["messages.send"][1]["attachments"]
+    assert kept
+    assert not set(before_noun()["about"]) & {"favourite", "evening", "mum", "garden", "photo", "album"}
 
 
 def test_joined_errands_keep_their_references() -> None:
