@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,9 +55,10 @@ class Calibrations:
     unfamiliar: Calibration = Calibration()
     tools: frozenset[str] = frozenset()
 
-    def of(self, plan: Plan) -> Calibration:
-        """What judges this plan."""
-        return self.familiar if all(step.tool in self.tools for step in plan.steps) else self.unfamiliar
+    def of(self, plan: Plan, offered: Iterable[str] = ()) -> Calibration:
+        """What judges this plan; a refusal by the tools that were `offered`."""
+        used = [step.tool for step in plan.steps] or offered
+        return self.familiar if all(tool in self.tools for tool in used) else self.unfamiliar
 
     @classmethod
     def load(cls, folder: Path) -> Calibrations:

@@ -48,7 +48,7 @@ class PlanGrammar:
                   asks: bool = True) -> Grammar | None:  # fmt: skip
         """The line that names a tool, or None when none can follow."""
         offered = [name for name, tool in self.tools.items() if self._offered(tool.spec, results, previous, asks)]
-        names = " | ".join(_literal(f"{STEP} {name}\n") for name in offered)
+        names = " | ".join(_literal(f"{STEP} {name}\n") for name in sorted(offered))  # one grammar for all orders
         return self.grammars.lark(f"start: {names}\n") if names else None
 
     def makers(self, wanted: Type, spec: ToolSpec) -> list[ToolSpec]:

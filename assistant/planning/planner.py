@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from random import Random
 from typing import Any
 
 from assistant.llm import Engine, Request, Result
@@ -68,8 +67,9 @@ class Planner:
         self.tools = dict(tools)
         self.calibrations = calibrations or Calibrations.load(self.tokenizer.folder)
         self.threshold = threshold
-        # of uncalibrated confidence nobody knows what it is worth, and another order may cost a large model seconds
-        self._orders = 1 if self.calibrations.unfamiliar.bias is None else search.ORDERS
+        # what uncalibrated confidence is worth nobody knows, and each order of the tools may cost a large model seconds
+        fitted = None not in (self.calibrations.familiar.bias, self.calibrations.unfamiliar.bias)
+        self._orders = search.ORDERS if fitted else 1
         self.spelled = folds(self.tokenizer)
         self._normalise = normaliser(self.tokenizer)
         self._sets: OrderedDict[tuple[str, ...], PlanGrammar] = OrderedDict()
@@ -83,8 +83,8 @@ class Planner:
         """Compile the engine's shapes and prefill the static part of the prompt. Call before the first plan."""
         self.engine.warm_up(embed=self._many)
         if self.tools and not self._many:
-            for n in range(self._orders):
-                tools = self._grammar(_reordered(tuple(self.tools), n)).tools
+            for n, names in enumerate([tuple(self.tools), *self._other_orders(tuple(self.tools))]):
+                tools = self._grammar(names).tools
                 self.engine.add_prefix(f"tools {n}", prompt.shared(self.tokenizer, list(tools.values())))
 
     # -- planning --------------------------------------------------------------------------------------------------
@@ -131,20 +131,25 @@ class Planner:
         return Draft(planned, grammar, folded, request, earlier)
 
     def settled(self, draft: Draft, result: Result) -> Planned:
-        """The checked plan of what the engine generated, after a second look at it. Where that leaves much doubt, what
-        most orders of the tools lead to. Raises PlanningError."""
+        """The checked plan of what the engine generated, after a second look at it. Where that leaves much doubt, the
+        one that the orders of the tools agree on best. Raises PlanningError."""
         planned = self.read(draft, self.reconsidered(draft, result))
-        names = tuple(tool.spec.name for tool in draft.grammar.tools.values())
-        if planned.confidence >= search.DOUBT or len(names) < 2 or self._orders == 1:
+        if planned.confidence >= search.DOUBT:
             return planned
-        grammars = [self._grammar(_reordered(names, n)) for n in range(1, self._orders)]
-        drafts = [self._draft(draft.planned, grammar, draft.folded, draft.earlier) for grammar in grammars]
+        orders = self._other_orders(tuple(tool.spec.name for tool in draft.grammar.tools.values()))
+        drafts = [self._draft(draft.planned, self._grammar(names), draft.folded, draft.earlier) for names in orders]
         streams = [(d, self.engine.submit(d.request)) for d in drafts if d.request]
         plans = [planned]
         for other, stream in streams:
-            with suppress(PlanningError):
+            with suppress(ValueError):  # one that fails (too long) has no vote
                 plans.append(self.read(other, self.reconsidered(other, stream.result())))
         return search.agreed(plans)
+
+    def _other_orders(self, names: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Reversed, and the second half first; always the same, so that prompts share their prefixes."""
+        half = len(names) // 2
+        orders = dict.fromkeys([names, names[::-1], names[half:] + names[:half]])
+        return list(orders)[1 : self._orders]
 
     def reconsidered(self, draft: Draft, result: Result) -> Result:
         """The likeliest plan among what the engine generated and what it would have with other choices."""
@@ -192,7 +197,7 @@ class Planner:
         except (ValueError, KeyError) as error:
             raise PlanningError(f"the model wrote something that is no plan: {error}") from error
         tokens = confidence.by_argument(result.tokens, self.tokenizer, read.lines)
-        calibration = self.calibrations.of(read.plan)
+        calibration = self.calibrations.of(read.plan, [tool.spec.name for tool in grammar.tools.values()])
         return self._finished(
             replace(
                 planned,
@@ -339,11 +344,6 @@ class Planner:
         return "".join(
             line[: len(line) - len(line.lstrip())] + self._fold(line).text + "\n" for line in text.splitlines()
         )
-
-
-def _reordered(names: tuple[str, ...], order: int) -> tuple[str, ...]:
-    """The names in one of several orders, of which 0 is their own; always the same, so that prefixes are found."""
-    return tuple(Random(order).sample(names, len(names))) if order else names
 
 
 def _optional(p: Parameter) -> Parameter:

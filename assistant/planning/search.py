@@ -68,13 +68,15 @@ def best(engine: Engine, request: Request, result: Result, constraint: Callable[
 
 
 def agreed(plans: Sequence[Planned]) -> Planned:
-    """What most of them, by their confidence, say alike, as the surest of these puts it; with the cost of all."""
+    """The plan that most confidence stands behind, with the mean of it (none from those that say otherwise) and with
+    the cost of all."""
     votes: dict[str, list[Planned]] = {}
     for planned in plans:
         votes.setdefault(repr((planned.plan, planned.gaps)), []).append(planned)
     winners = max(votes.values(), key=lambda same: sum(p.confidence for p in same))
+    confidence = sum(p.confidence for p in winners) / len(plans)
     usage = reduce(Usage.__add__, (p.usage for p in plans))
-    return replace(max(winners, key=lambda p: p.confidence), usage=usage)
+    return replace(max(winners, key=lambda p: p.confidence), confidence=confidence, usage=usage)
 
 
 def hesitations(tokens: Sequence[Token]) -> list[tuple[int, Token]]:

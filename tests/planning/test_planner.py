@@ -107,6 +107,7 @@ def test_plans_with_tools_that_were_never_trained_are_judged_apart(planner: Plan
     apart = Calibrations(sure, doubtful, frozenset({"gif.create"}))
     assert apart.of(Plan((Step("gif.create", {}),))) is sure
     assert apart.of(Plan((Step("gif.create", {}), Step("notes.add", {})))) is doubtful, "one such step is enough"
+    assert apart.of(Plan(), ["gif.create"]) is sure and apart.of(Plan(), ["gif.create", "notes.add"]) is doubtful
     asked = Planner(planner.engine, {"notes.add": planner.tools["notes.add"]}, calibrations=apart)
     for say in ("note that the gate code is 4711", "note milk", "write down: call mum"):
         planned = asked.plan(say)
