@@ -39,6 +39,11 @@ class PlanGrammar:
     tools: Mapping[str, Tool]
     ends: tuple[int, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tools' own names, in the prompt's order."""
+        return tuple(tool.spec.name for tool in self.tools.values())
+
     def start(self, said: Sequence[Folded], previous: Sequence[Type] = (), asks: bool = True) -> PlanConstraint:
         """The constraint of one plan: words may come from `said`, `^n` from results of the types `previous`. asks:
         whether a result may be asked for that an installed tool could make."""

@@ -136,7 +136,7 @@ class Planner:
         planned = self.read(draft, self.reconsidered(draft, result))
         if planned.confidence >= search.DOUBT:
             return planned
-        orders = self._other_orders(tuple(tool.spec.name for tool in draft.grammar.tools.values()))
+        orders = self._other_orders(draft.grammar.names)
         drafts = [self._draft(draft.planned, self._grammar(names), draft.folded, draft.earlier) for names in orders]
         streams = [(d, self.engine.submit(d.request)) for d in drafts if d.request]
         plans = [planned]
@@ -197,7 +197,7 @@ class Planner:
         except (ValueError, KeyError) as error:
             raise PlanningError(f"the model wrote something that is no plan: {error}") from error
         tokens = confidence.by_argument(result.tokens, self.tokenizer, read.lines)
-        calibration = self.calibrations.of(read.plan, [tool.spec.name for tool in grammar.tools.values()])
+        calibration = self.calibrations.of(read.plan, grammar.names)
         return self._finished(
             replace(
                 planned,

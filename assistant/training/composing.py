@@ -276,12 +276,12 @@ def before_noun() -> dict[str, tuple[str, ...]]:
     places += [invented(rng) for _ in places]
     things = [re.sub("^(the|my|our|a|an) ", "", w) for w in words("about")]
     things = [w for w in things if len(w.split()) <= 2 and not w.endswith(("s", "ing"))]
-    things += [w for w in thesaurus("-nouns") if w not in _said_otherwise()]
+    otherwise = _said_otherwise()
+    things += [w for w in thesaurus("-nouns") if w not in otherwise]
     found = {"place": places, "about": things}
     return {kind: tuple(w for w in values if not held_out(w.casefold())) for kind, values in found.items()}
 
 
-@cache
 def _said_otherwise() -> set[str]:
     """Nouns that before "photos" say who, where or when, or what the photos are, not what they show."""
     kinds = ("name", "person", "place", "time", "when", "album")
