@@ -21,7 +21,6 @@ import typer
 
 from assistant.llm import Engine, load
 from assistant.planning import Planner, Retrieval
-from assistant.planning.retrieval import Embed
 from assistant.plugin.registry import load_registry
 from assistant.plugin.signature import ToolSpec
 from assistant.training.errands import DATA, domains, make_domain
@@ -50,7 +49,7 @@ def plan_times(planner: Planner, plans: int) -> dict[str, Any]:
     }
 
 
-def recall(installed: int, embed: Embed | None, most: int = 8, sentences: int = 300, seed: int = 0) -> float:
+def recall(installed: int, most: int = 8, sentences: int = 300, seed: int = 0) -> float:
     """Share of sentences whose tools are all among the first `most` of `installed` tools."""
     rng = Random(seed)
     unseen = json.loads((DATA / "eval" / "unseen.json").read_text("utf-8"))
@@ -64,7 +63,7 @@ def recall(installed: int, embed: Embed | None, most: int = 8, sentences: int = 
             if len(tools) + len(domain.tools) <= installed and not tools.keys() & domain.tools.keys():
                 tools |= domain.tools
                 chosen.append(domain)
-        retrieval = Retrieval(tools, embed)
+        retrieval = Retrieval(tools)
         for _ in range(min(30, sentences - len(hits))):
             template = rng.choice([t for t in rng.choice(chosen).templates if t.plan and not t.before])
             found = set(retrieval.choose(finish(fill(template, rng)).say, most))
@@ -83,20 +82,11 @@ def main(
     with Engine(load(model), slots=2, length=2048) as engine:
         planner = Planner(engine, tools)
         planner.warm_up()
-        engine.warm_up(embed=True)
         figures: dict[str, Any] = {
             "machine": platform.processor() or platform.machine(),
             "plan": plan_times(planner, plans),
         }
-        vectors: dict[str, Any] = {}
-
-        def embed(text: str) -> Any:
-            if text not in vectors:
-                vectors[text] = planner._embed(text)
-            return vectors[text]
-
-        for name, function in (("words", None), ("words and hidden states", embed)):
-            figures[f"recall@8, {name}"] = {n: recall(n, function, sentences=sentences) for n in (10, 50, 200)}
+        figures["recall@8"] = {n: recall(n, sentences=sentences) for n in (10, 50, 200)}
     typer.echo(json.dumps(figures, indent=1))
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")

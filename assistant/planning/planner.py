@@ -29,8 +29,8 @@ from .spelling import Spelled
 from .text import Folded, fold, folds, normaliser
 
 MOST_TOOLS = 12  # in one prompt
+BESIDE = 6  # at least so many of them are no familiar ones
 MOST_TOKENS = 1024  # of one plan
-EMBEDDED = 128  # tokens of a text that are compared
 _KEPT = 64  # grammars of tool sets
 
 
@@ -54,8 +54,9 @@ class Planner:
     """Plans for one set of installed tools; safe to call from several threads.
 
     engine: serves the planner's checkpoint, which has a tokenizer with a chat template. threshold: plans whose
-    confidence is below are asked about; None takes the checkpoint's own. Raises AmbiguousName when two tools cannot be
-    told apart.
+    confidence is below are asked about; None takes the checkpoint's own. `tools` has those first that the checkpoint
+    was trained on, always in the same order, so that plugins change nothing about them. Raises AmbiguousName when two
+    tools cannot be told apart.
     """
 
     def __init__(self, engine: Engine, tools: Mapping[str, ToolSpec], *, calibrations: Calibrations | None = None,
@@ -64,8 +65,10 @@ class Planner:
             raise PlanningError("the planner's checkpoint has no tokenizer.json; choose another one (ASSISTANT_MODEL)")
         self.engine = engine
         self.tokenizer = engine.model.tokenizer
-        self.tools = dict(tools)
         self.calibrations = calibrations or Calibrations.load(self.tokenizer.folder)
+        familiar = [name for name in tools if name in self.calibrations.tools]
+        self._familiar = familiar if len(familiar) <= MOST_TOOLS else []
+        self.tools = {name: tools[name] for name in dict.fromkeys([*self._familiar, *tools])}
         self.threshold = threshold
         # what uncalibrated confidence is worth nobody knows, and each order of the tools may cost a large model seconds
         fitted = None not in (self.calibrations.familiar.bias, self.calibrations.unfamiliar.bias)
@@ -74,16 +77,17 @@ class Planner:
         self._normalise = normaliser(self.tokenizer)
         self._sets: OrderedDict[tuple[str, ...], PlanGrammar] = OrderedDict()
         self._lock = threading.Lock()
-        self._many = len(self.tools) > MOST_TOOLS
+        self._most = max(MOST_TOOLS, len(self._familiar) + BESIDE)
         self._all = read_names(self.tools.values(), self._normalise, self.spelled, self.tokenizer.special_tokens)
         self._spelled = Spelled.of(self.tools.values()) if self.spelled else None
-        self._retrieval = Retrieval(self.tools, self._embed) if self._many else None
+        self._retrieval = Retrieval(self.tools) if len(self.tools) > self._most else None
 
     def warm_up(self) -> None:
         """Compile the engine's shapes and prefill the static part of the prompt. Call before the first plan."""
-        self.engine.warm_up(embed=self._many)
-        if self.tools and not self._many:
-            for n, names in enumerate([tuple(self.tools), *self._other_orders(tuple(self.tools))]):
+        self.engine.warm_up()
+        shown = tuple(self._familiar if self._retrieval else self.tools)
+        if shown:
+            for n, names in enumerate([shown, *self._other_orders(shown)]):
                 tools = self._grammar(names).tools
                 self.engine.add_prefix(f"tools {n}", prompt.shared(self.tokenizer, list(tools.values())))
 
@@ -146,10 +150,15 @@ class Planner:
         return search.agreed(plans)
 
     def _other_orders(self, names: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """Reversed, and the second half first; always the same, so that prompts share their prefixes."""
-        half = len(names) // 2
-        orders = dict.fromkeys([names, names[::-1], names[half:] + names[:half]])
-        return list(orders)[1 : self._orders]
+        """Reversed, and the second half first; always the same, so that prompts share their prefixes. Familiar tools
+        keep their places before others."""
+        first = tuple(name for name in names if name in self._familiar)
+        turned = tuple(name for name in names if name not in self._familiar)
+        if not turned:
+            first, turned = turned, first
+        half = len(turned) // 2
+        orders = dict.fromkeys([turned, turned[::-1], turned[half:] + turned[:half]])
+        return [first + order for order in list(orders)[1 : self._orders]]
 
     def reconsidered(self, draft: Draft, result: Result) -> Result:
         """The likeliest plan among what the engine generated and what it would have with other choices."""
@@ -304,14 +313,12 @@ class Planner:
     def _fold(self, text: str) -> Folded:
         return fold(text, self._normalise, self.tokenizer.special_tokens, self.tokenizer.encode)
 
-    def _embed(self, text: str) -> Any:
-        return self.engine.embed(self.tokenizer.encode(" " + self._fold(text).text)[:EMBEDDED])
-
     def _chosen(self, text: str, earlier: Earlier | None) -> tuple[str, ...]:
         if self._retrieval is None:
             return tuple(self.tools)
         used = [step.tool for step in earlier.plan.steps] if earlier else []
-        return tuple(self._retrieval.choose(text, MOST_TOOLS, used, earlier.results if earlier else ()))
+        keep = (*self._familiar, *used)
+        return tuple(self._retrieval.choose(text, self._most, keep, earlier.results if earlier else ()))
 
     def _grammar(self, names: tuple[str, ...]) -> PlanGrammar:
         with self._lock:

@@ -1,7 +1,7 @@
 """Which tools the model sees when more are installed than fit in its prompt.
 
-Two rankings are added up: BM25 over the words of names, descriptions and examples, and the likeness of mean hidden
-states of the planner's own model. A chosen tool that needs a result keeps a tool that makes one.
+BM25 ranks them, over the words of names, descriptions and examples. A chosen tool that needs a result keeps a tool that
+makes one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from assistant.plugin.signature import ToolSpec, Type
 
 from .spelling import spell
 
-Embed = Callable[[str], np.ndarray]
 K1, B = 1.2, 0.75
-LIKENESS = 0.3  # weight of the hidden states beside the words
 FEW = re.compile(r"(ies|es|s|ing|ed)$")
 STOP = set(
     re.findall(r"\w+", "a an the of to in on at for and or it is be my me i you that this with from by as what who")
@@ -29,7 +27,7 @@ STOP = set(
 class Retrieval:
     """An index over the installed tools."""
 
-    def __init__(self, tools: Mapping[str, ToolSpec], embed: Embed | None = None) -> None:
+    def __init__(self, tools: Mapping[str, ToolSpec]) -> None:
         self._tools = dict(tools)
         self._names = list(tools)
         documents = [Counter(_words(_text(tool))) for tool in tools.values()]
@@ -38,18 +36,10 @@ class Retrieval:
         for i, document in enumerate(documents):
             for word, count in document.items():
                 self._postings.setdefault(word, []).append((i, count))
-        self._embed = embed
-        self._vectors = None if embed is None else _centred(np.stack([embed(_brief(t)) for t in tools.values()]))
 
     def rank(self, text: str) -> list[str]:
         """All tools, the most relevant first."""
-        scores = self._lexical(text)
-        if self._vectors is not None and self._embed is not None:
-            vectors, mean = self._vectors
-            query = self._embed(text) - mean
-            likeness = vectors @ (query / max(float(np.linalg.norm(query)), 1e-9))
-            scores = scores / max(scores.max(), 1e-9) + LIKENESS * likeness
-        return [self._names[i] for i in np.argsort(-scores, kind="stable")]
+        return [self._names[i] for i in np.argsort(-self._scores(text), kind="stable")]
 
     def choose(self, text: str, most: int, keep: Iterable[str] = (), previous: Sequence[Type] = ()) -> list[str]:
         """At most `most` tools in the order of installation: `keep`, then the most relevant, each with a producer of
@@ -62,7 +52,7 @@ class Retrieval:
                 chosen |= dict.fromkeys(new)
         return [name for name in self._names if name in chosen]
 
-    def _lexical(self, text: str) -> np.ndarray:
+    def _scores(self, text: str) -> np.ndarray:
         """BM25."""
         scores = np.zeros(len(self._names))
         mean = self._lengths.mean()
@@ -82,7 +72,7 @@ class Retrieval:
             makers = [n for n, t in self._tools.items() if p.type.takes(t.returns)]
             if not makers or any(m in chosen or m in found for m in makers if m != name):
                 continue
-            scores = dict(zip(self._names, self._lexical(text), strict=True))
+            scores = dict(zip(self._names, self._scores(text), strict=True))
             simple = {m: sum(q.required and not q.type.is_value for q in self._tools[m].parameters) for m in makers}
             best = max(makers, key=lambda m: (-simple[m], scores[m]))
             if best not in chosen:
@@ -97,17 +87,7 @@ def _text(tool: ToolSpec) -> str:
     return " ".join(parts)
 
 
-def _brief(tool: ToolSpec) -> str:
-    return f" {spell(tool.name)}: {tool.description}"[:300]
-
-
 def _words(text: str) -> list[str]:
     words = re.findall(r"\w+", text.casefold())
     stems = [FEW.sub("", w) if len(w) > 4 else w.removesuffix("s") for w in words if w not in STOP]
     return stems + [stem[:4] for stem in stems if len(stem) > 4]  # "reserve" and "reservation" share their beginning
-
-
-def _centred(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean = vectors.mean(axis=0)
-    vectors = vectors - mean
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), mean

@@ -34,12 +34,13 @@ class Judgement:
 
 
 def fit_all(engine: Engine, familiar: EvaluationSet, unfamiliar: Sequence[EvaluationSet]) -> Calibrations:
-    """Run the cases and fit a calibration for the tools of `familiar` and one for all others."""
+    """Run the cases and fit a calibration for the tools of `familiar` and, installed beside these, one for others."""
     ours, others = Judgement(), Judgement()
-    judge(Planner(engine, familiar.tools, calibrations=Calibrations()), familiar.cases, ours)
+    neutral = Calibrations(tools=frozenset(familiar.tools))
+    judge(Planner(engine, familiar.tools, calibrations=neutral), familiar.cases, ours)
     for part in unfamiliar:
-        judge(Planner(engine, part.tools, calibrations=Calibrations()), part.cases, others)
-    return Calibrations(fit(ours), fit(others), frozenset(familiar.tools))
+        judge(Planner(engine, {**familiar.tools, **part.tools}, calibrations=neutral), part.cases, others)
+    return replace(neutral, familiar=fit(ours), unfamiliar=fit(others))
 
 
 def judge(planner: Planner, cases: Sequence[Case], into: Judgement) -> None:

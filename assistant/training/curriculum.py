@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 from assistant.plugin.signature import ToolSpec
@@ -22,7 +23,7 @@ from .packs import Encoder, Pack, Shape
 from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finish, join, noisy
 from .unfamiliar import disguise, reworded, signature_words, without_parameters
 
-BUILTIN = Shape(prefix=640, rows=9, row=192, targets=960)
+BUILTIN = Shape(prefix=896, rows=8, row=192, targets=896)
 INVENTED = Shape(prefix=512, rows=6, row=192, targets=672)
 COPYING_SHAPE = Shape(prefix=96, rows=8, row=192, targets=1024)
 READING_SHAPE = Shape(prefix=96, rows=1, row=128, targets=96)
@@ -30,6 +31,8 @@ SMALL = Shape(prefix=224, rows=3, row=160, targets=360)
 NAMES_ONLY = 450  # steps of reading before arguments come in
 MOST_INVENTED = 10  # tools in one prompt
 FEW_INVENTED = 6  # in a small one
+BESIDE = 0.5  # of the packs of built-in tools have tools of plugins behind them
+MOST_BESIDE = 6  # of these
 DESCRIBED = 3  # sentences in a signature's own words, of each invented tool
 TOGETHER = 0.9  # of the packs of invented tools have some that an errand needs together
 CHAINS = 0.45  # of the errands with invented tools are of several steps for sure
@@ -71,7 +74,6 @@ STAGES = (
     # Reading is learned; what is still wrong is mostly the choice of a tool, which takes knowing what words mean.
     Stage(10**9, reading=0.04, single=0.05, noise=0.45, reworded=0.15, bare=0.5),
 )
-LESSONS = STAGES[2].until  # after so many steps they are over
 
 
 class Curriculum:
@@ -129,21 +131,30 @@ class Curriculum:
         return pack
 
     def _builtin(self, stage: Stage, rng: Random) -> Pack:
+        """The built-in tools, and for half of the packs those of a plugin or two behind them, as planners show them."""
         tools = dict(self.builtin.tools)
         others: list[Domain] = []
-        if rng.random() < 0.35:
-            names = list(tools)
-            rng.shuffle(names)
-            tools = {n: tools[n] for n in names}
-            if rng.random() < 0.5:
-                others = [d for d in rng.sample(self.extra or self.domains, 1) if d.name not in OVERLAPPING]
-                for d in others:
-                    tools |= dict(rng.sample(sorted(d.tools.items()), min(2, len(d.tools))))
-                tools = dict(rng.sample(sorted(tools.items()), len(tools)))
-        sources = [self.builtin, *others]
-        while (pack := self.encoder.pack(tools, self._examples(sources, tools, stage, rng), BUILTIN)) is None:
-            tools.pop(rng.choice([n for n in tools if n not in self.builtin.tools] or list(tools)))
+        order = rng.random()
+        if order < BESIDE:
+            others = self._beside(stage, rng)
+            tools |= _some_tools(others, {}, rng.randint(1, MOST_BESIDE), rng) if others else {}
+        elif order < BESIDE + 0.15:
+            tools = dict(rng.sample(sorted(tools.items()), len(tools)))
+        examples = partial(self._examples, [self.builtin, *others], stage=stage, rng=rng, others=1.0 if others else 0.0)
+        while (pack := self.encoder.pack(tools, examples(tools=tools), BUILTIN)) is None:
+            tools.popitem()
         return pack
+
+    def _beside(self, stage: Stage, rng: Random) -> list[Domain]:
+        """Domains whose tools may stand beside the built-in ones, with the errands that those do not serve."""
+        if self.extra:
+            return [rng.choice(self.extra)]
+        chosen = [
+            self._unfamiliar(replace(d, templates=tuple(t for t in d.templates if not SERVED.search(t.say))), rng,
+                             stage.reworded)
+            for d in self._some_domains(rng) if d.name not in OVERLAPPING
+        ]  # fmt: skip
+        return [d for d in chosen if not d.tools.keys() & self.builtin.tools.keys()]
 
     def _invented(self, stage: Stage, rng: Random, shape: Shape) -> Pack:
         while True:
@@ -184,9 +195,10 @@ class Curriculum:
         return rng.sample(self.domains, rng.choice([1, 1, 2, 2]))
 
     def _examples(
-        self, sources: list[Domain], tools: dict[str, ToolSpec], stage: Stage, rng: Random
+        self, sources: list[Domain], tools: dict[str, ToolSpec], stage: Stage, rng: Random, others: float = 0.3
     ) -> Iterator[Example]:
-        """Endless examples that the tools serve, and some that they do not."""
+        """Endless examples that the tools serve, and some that they do not; a share `others` is not of the first source
+        alone but of any."""
         served = [[t for t in d.templates if t.plan and _uses(t) <= tools.keys()] for d in sources]
         ours = [d is self.builtin for d, templates in zip(sources, served, strict=True) if templates]
         served = [templates for templates in served if templates]
@@ -212,21 +224,23 @@ class Curriculum:
             elif near and rng.random() < 0.06:
                 sentence = self._refusal(near, rng)
             else:
-                i = rng.randrange(len(served)) if rng.random() < 0.3 else 0
+                i = rng.randrange(len(served)) if rng.random() < others else 0
                 pool = short[i] if rng.random() < stage.single else served[i]
                 if pool is served[i] and chains[i] and not ours[i] and rng.random() < CHAINS:
                     pool = chains[i]
-                sentence = self._sentence(pool, rng, joined=0 if artificial else 0.14 * (1 - stage.single))
+                then = rng.choice(served) if rng.random() < 0.5 else pool
+                sentence = self._sentence(pool, then, rng, joined=0 if artificial else 0.14 * (1 - stage.single))
             try:
                 yield finish(noisy(sentence, rng) if rng.random() < stage.noise and not artificial else sentence)
             except Unfillable:
                 continue
 
-    def _sentence(self, pool: list[Template], rng: Random, joined: float) -> Sentence:
+    def _sentence(self, pool: list[Template], then: list[Template], rng: Random, joined: float) -> Sentence:
+        """One of the pool; with the chance `joined`, and one of `then`."""
         template = _one_of(pool, rng)
         sentence = fill(template, rng)
         if rng.random() < joined and template.plan and not template.ask:
-            second = rng.choice(pool)
+            second = rng.choice(then)
             if second.plan and not second.before and len(template.plan) + len(second.plan) <= 6:
                 return join(sentence, fill(second, rng), rng)
         return sentence

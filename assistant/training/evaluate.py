@@ -3,7 +3,8 @@
     python -m assistant.training.evaluate --model DIR [--limit N] [--out DIR]
 
 Sets: `builtin` (the built-in tools), `misheard` (the same with simulated misrecognition), `unseen` (tools of domains
-that were never trained, signatures only) and, with `--free`, `builtin` without the grammar. Writes `planner.json`
+that were never trained, signatures only), `installed` and `beside` (a plugin beside the built-in tools: its sentences,
+and theirs) and, with `--free`, `builtin` without the grammar. Writes `planner.json`
 (figures and every outcome), `planner.md` and plots; `--calibrate` fits the confidence on training material that was
 held out, and stores it in the checkpoint's folder.
 """
@@ -78,6 +79,18 @@ def unseen_sets(limit: int | None = None) -> list[EvaluationSet]:
         templates = domain.templates[: max(1, limit // len(domains))] if limit else domain.templates
         cases = [case(finish(fill(t, Random(0))), t, domain.tools) for t in templates]
         sets.append(EvaluationSet(f"unseen/{domain.name}", domain.tools, cases))
+    return sets
+
+
+def installed_sets(limit: int | None = None) -> list[EvaluationSet]:
+    """With one plugin installed beside the built-in tools, each of the never trained domains in turn: `installed/…` are
+    its sentences, `beside/…` a share of those over the built-in tools."""
+    ours, parts, sets = builtin_sets(limit)[0], unseen_sets(limit), []
+    for i, part in enumerate(parts):
+        tools = {**ours.tools, **part.tools}
+        domain = part.name.partition("/")[2]
+        sets.append(EvaluationSet(f"installed/{domain}", tools, part.cases))
+        sets.append(EvaluationSet(f"beside/{domain}", tools, ours.cases[i :: len(parts)]))
     return sets
 
 
@@ -213,7 +226,7 @@ def main(
             calibrations = fit_all(engine, familiar_cases(limit or 600), unfamiliar_sets())
             calibrations.save(engine.model.tokenizer.folder)  # type: ignore[union-attr]
             typer.echo(f"{calibrations}")
-        sets = builtin_sets(limit) + (unseen_sets(limit) if unseen else [])
+        sets = builtin_sets(limit) + (unseen_sets(limit) + installed_sets(limit) if unseen else [])
         results = evaluate(engine, sets, typer.echo, calibrations)
         if free:
             part = builtin_sets(limit)[0]

@@ -28,7 +28,7 @@ from assistant.llm.model import Params
 from assistant.llm.weights import load_params
 
 from . import kernels, network, tokenizer
-from .curriculum import LESSONS, Curriculum, texts
+from .curriculum import STAGES, Curriculum, texts
 from .errands import builtin, training_domains
 from .heldout import HeldOut
 from .muon import Multiply, muon, plain
@@ -188,8 +188,8 @@ def open_run(folder: Path, settings: RunSettings) -> RunSettings:
 
 def continued(checkpoint: Path, settings: RunSettings, first: int | None = None,
               layers: int | None = None) -> tuple[RunSettings, Params]:  # fmt: skip
-    """A run of a checkpoint's shape, or with more `layers`, and its parameters. Past the lessons, which wants smaller
-    steps, unless `first` says where in the curriculum the run begins."""
+    """A run of a checkpoint's shape, or with more `layers`, and its parameters. In the curriculum's last stage, with
+    smaller steps, unless `first` says where the run begins."""
     config = ModelConfig.load(checkpoint)
     settings = replace(
         settings, vocab=config.vocab_size, hidden=config.hidden_size, layers=layers or config.num_layers,
@@ -197,7 +197,7 @@ def continued(checkpoint: Path, settings: RunSettings, first: int | None = None,
         decay=0.6,
     )  # fmt: skip
     if first is None:
-        settings = replace(settings, first=LESSONS + 10_000, muon=0.012, adam=2e-3)
+        settings = replace(settings, first=STAGES[-2].until, muon=0.012, adam=2e-3)
     else:
         settings = replace(settings, first=first)
     return settings, deeper(load_params(checkpoint, config), settings.layers)
@@ -268,7 +268,7 @@ def main(
         Path | None, typer.Option(help="a checkpoint that a new run continues, instead of nothing")
     ] = None,
     first: Annotated[
-        int | None, typer.Option(help="where in the curriculum to start the checkpoint; past the lessons if left out")
+        int | None, typer.Option(help="where in the curriculum to start the checkpoint; at its last stage if left out")
     ] = None,
     steps: int = RunSettings.steps,
     invented: int = RunSettings.invented,

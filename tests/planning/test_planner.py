@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from assistant.planning import AmbiguousName, Calibration, Calibrations, Earlier, Planner, PlanningError, prompt
+from assistant.planning.planner import BESIDE
 from assistant.plugin.plan import Plan, Step, check
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 from assistant.training.errands import domains
@@ -94,6 +95,22 @@ def test_with_many_tools_the_fitting_ones_are_shown(planner: Planner, tools):
     assert len(names) <= 12 and {"gif.create", "messages.send", "photos.select"} <= set(names)
     planned = many.plan("note that the gate code is 4711")
     assert planned.usage.prompt_tokens > 0
+
+
+def test_plugins_change_nothing_about_the_tools_that_the_model_knows(planner: Planner, tools):
+    """They stand first, in their order, however many others are installed."""
+    others = {name: spec for d in domains() if d.name in ("air", "archery") for name, spec in d.tools.items()}
+    known = Calibrations(Calibration(bias=0.0), Calibration(bias=0.0), frozenset(tools))
+    many = Planner(planner.engine, {**others, **tools}, calibrations=known)
+    say = "which archery lesson is free and note that the gate code is 4711"
+    names = many._chosen(say, None)
+    assert names[: len(tools)] == tuple(tools)
+    assert len(names) == len(tools) + BESIDE < len(others) + len(tools)
+    for order in many._other_orders(names):
+        assert order[: len(tools)] == tuple(tools) and order != names and sorted(order) == sorted(names)
+    many.warm_up()
+    usage = many.plan(say).usage
+    assert usage.reused_tokens > 0.4 * usage.prompt_tokens, "the known ones are read once and for all"
 
 
 def test_without_tools_everything_is_refused(planner: Planner):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
-
 from assistant.planning import Retrieval
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 from assistant.training.errands import domains
@@ -28,16 +26,6 @@ def test_chains_of_producers():
     retrieval = Retrieval({t.name: t for t in tools})
     assert retrieval.choose("slice", 3) == ["dough", "loaf", "slice"]
     assert retrieval.choose("slice", 1, previous=[Type("Loaf")]) == ["slice"]
-
-
-def test_hidden_states_help_where_no_word_is_shared(tools):
-    def embed(text: str) -> np.ndarray:
-        vector = np.zeros(4, np.float32)
-        vector[0 if "gif" in text.lower() or "moving" in text else 1] = 1
-        return vector
-
-    assert Retrieval(tools).rank("moving")[0] != "gif.create"
-    assert Retrieval(tools, embed).rank("moving")[0] == "gif.create"
 
 
 def test_the_order_is_that_of_installation(tools):

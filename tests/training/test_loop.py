@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from assistant.training import network
-from assistant.training.curriculum import LESSONS, Curriculum
+from assistant.training.curriculum import STAGES, Curriculum
 from assistant.training.export import save_checkpoint
 from assistant.training.loop import RunSettings, Trainer, continued, deeper
 
@@ -66,7 +66,7 @@ def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, curriculum: Curriculum,
     save_checkpoint(tmp_path / "out", trainer.params, trainer.config, encoder.tokenizer)
     settings, params = continued(tmp_path / "out", RunSettings(steps=5))
     assert settings.config() == trainer.config and settings.steps == 5
-    assert settings.first > LESSONS, "the lessons are over"
+    assert settings.first == STAGES[-2].until, "the last stage"
     again, _ = continued(tmp_path / "out", RunSettings(steps=5), first=1200)
     assert again.first == 1200 and again.muon > settings.muon, "lessons again, with full steps"
     for mine, theirs in zip(jax.tree.leaves(params), jax.tree.leaves(trainer.params), strict=True):

@@ -13,9 +13,9 @@ from assistant.llm.attention import attention
 from assistant.planning import plantext
 from assistant.training import network
 from assistant.training.artificial import reading
-from assistant.training.curriculum import BUILTIN, LESSONS, SMALL, Curriculum, passed_on
+from assistant.training.curriculum import BUILTIN, SMALL, STAGES, Curriculum, passed_on
 from assistant.training.errands import Template, builtin
-from assistant.training.packs import Encoder, Shape
+from assistant.training.packs import Encoder, Pack, Shape
 from assistant.training.sentences import fill, finish
 
 SHAPE = Shape(prefix=1000, rows=2, row=192, targets=256)
@@ -87,11 +87,30 @@ def test_the_curriculum_depends_on_seed_and_step_alone(encoder: Encoder, curricu
 
 
 def test_refusals_are_learned_with_and_without_an_earlier_errand(curriculum: Curriculum) -> None:
-    examples = [e for n in range(30) for s, packs in curriculum.packs(LESSONS + n, 1) if s == BUILTIN for p in packs
-                for e in p.examples]  # fmt: skip
+    packs = builtin_packs(curriculum, STAGES[2].until, 30)
+    examples = [e for p in packs for e in p.examples]
     refused = [e for e in examples if not e.plan.steps and not e.ask]
     assert 0.05 * len(examples) < len(refused) < 0.3 * len(examples)
     assert sum(e.before is not None for e in refused) > 0.02 * len(examples), '"thanks" is not another errand'
+
+
+def builtin_packs(curriculum: Curriculum, first: int, count: int) -> list[Pack]:
+    """Those with the built-in tools, of so many steps."""
+    steps = range(first, first + count)
+    return [p for step in steps for shape, packs in curriculum.packs(step, 1) if shape == BUILTIN for p in packs]
+
+
+def test_half_of_the_packs_of_built_in_tools_have_a_plugin_behind_them(
+    encoder: Encoder, curriculum: Curriculum
+) -> None:
+    ours = encoder.prefix(builtin().spelled().tools)[:-3]  # but for the end of the list
+    packs = builtin_packs(curriculum, STAGES[-2].until, 30)
+    used = [{step.tool for e in p.examples for step in e.plan.steps} for p in packs]
+    beside = [p for p, tools in zip(packs, used, strict=True) if tools - builtin().spelled().tools.keys()]
+    assert 0.25 * len(packs) < len(beside) < 0.75 * len(packs)
+    assert all(p.tokens[: len(ours)].tolist() == ours for p in beside), "the built-in ones come first"
+    mixed = [tools for tools in used if tools & builtin().spelled().tools.keys()]
+    assert len(mixed) == len(packs), "and are used everywhere"
 
 
 def test_the_choice_of_tools_is_practised_on_tools_without_parameters(curriculum: Curriculum) -> None:
