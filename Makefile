@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 
-.PHONY: demo test check setup planner clean
+.PHONY: demo test check setup planner hearing clean
 
 demo: setup  ## draw a photo library, start the service, speak an errand to it (ARGS=--once ends after it)
 	$(BIN)/assistant demo $(ARGS)
@@ -43,6 +43,9 @@ planner: setup  ## train the planner from nothing, export it, fit its confidence
 	$(MEMORY) $(BIN)/python -m assistant.training.loop --run .work/planner
 	$(BIN)/python -m assistant.training.export --run .work/planner --to assistant/models/planner
 	$(BIN)/python -m assistant.training.evaluate --model assistant/models/planner --calibrate --out .work/planner/evaluation
+
+hearing: setup  ## train the offline recogniser's second model, from the planner's first layers
+	$(MEMORY) $(BIN)/python -m assistant.training.hearing --run .work/hearing
 
 clean:
 	rm -rf $(VENV) .work .demo

@@ -31,7 +31,7 @@ def offline(hints: Hints, commands: dict[str, np.ndarray], rounds: int) -> None:
 
         def hear(samples: np.ndarray = samples) -> None:
             segments = speech_segments(samples)
-            engine.listen(samples[segments[0].start : segments[-1].end])
+            engine.transcribe(samples[segments[0].start : segments[-1].end])
 
         taken = alternated({text: hear}, rounds)[text]
         print(f"offline recogniser: {text!r}: {taken * SAMPLE_RATE / len(samples):.3f} × real time", flush=True)

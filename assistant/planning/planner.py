@@ -167,7 +167,7 @@ class Planner:
         found = search.best(self.engine, draft.request, result, draft.constraint)
         return self._with_makers(draft, found)
 
-    def _with_makers(self, draft: Draft, result: Result) -> Result:
+    def _with_makers(self, draft: Draft, result: search.Searched) -> search.Searched:
         """The plan in which tools make what `result` would ask the user for, if words of his tell them what ("park me
         near the station" says which space, "make a GIF" no photos) and the model does not find it far less likely."""
         assert draft.request is not None
@@ -182,7 +182,8 @@ class Planner:
         except PlanningError:
             return result
         told = not other.refused and all(step.args for step in other.plan.steps)
-        return again if told and not other.gaps and other.confidence > planned.confidence / 2 else result
+        better = told and not other.gaps and other.confidence > planned.confidence / 2
+        return again.after(result) if better else result.after(again)
 
     def _has_makers(self, draft: Draft, planned: Planned, place: Place) -> bool:
         spec, p = self._place(planned, place)

@@ -34,6 +34,11 @@ class Searched(Result):
     generated: int = 0
     forced: int = 0
 
+    def after(self, other: Searched) -> Searched:
+        """This one, with the cost of the other as well."""
+        return replace(self, forwards=self.forwards + other.forwards, generated=self.generated + other.generated,
+                       forced=self.forced + other.forced)  # fmt: skip
+
 
 def best(engine: Engine, request: Request, result: Result, constraint: Callable[[], Constraint]) -> Searched:
     """The likeliest of `result`, which the engine made of `request` with `logprobs`, and the plans beside it.

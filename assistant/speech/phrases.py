@@ -112,7 +112,7 @@ def sentences(hints: Hints) -> Counts:
 
     def expand(template: str, times: int, weight: int = 1) -> None:
         for _ in range(times):
-            counts[tuple(_fill(template, values, choose).split())] += weight
+            counts[tuple(filled(template, values, choose).split())] += weight
 
     for template in templates():
         expand(template, EXPANSIONS)
@@ -167,7 +167,9 @@ def _names(contacts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(n for n in out if n not in ("the", "my", "dr", "mr", "mrs", "ms", "uncle", "aunt"))
 
 
-def _fill(template: str, values: dict[str, tuple[str, ...]], choose: random.Random) -> str:
+def filled(template: str, values: dict[str, tuple[str, ...]], choose: random.Random) -> str:
+    """The template with a value for every slot."""
+
     def value(match: re.Match[str]) -> str:
         kind = match[1]
         if kind == "int":

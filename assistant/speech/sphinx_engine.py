@@ -9,7 +9,9 @@ whoever speaks. (A free phoneme loop, the usual background model, separated voic
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from .errors import NothingHeard
 from .language_model import JOIN, Counts, join_phrases, write_arpa
 from .lexicon import model_path, pronunciations
 from .phrases import ANSWERS, NO, YES, consent, sentences
+from .rescoring import Hypothesis, Rescorer, chosen
 from .spoken import spoken
 from .types import SAMPLE_RATE, Expected, Hints, Word
 
@@ -34,6 +37,11 @@ PHRASES = 3000  # tokens of several words in the language model
 PHRASE_WEIGHT = 3  # of the sentences with phrases joined, beside the plain ones
 DITHER = 30.0  # root mean square added to 16-bit samples: digital silence breaks the cepstral mean
 PEAK = 16_000.0
+SHORT = 2  # words of an answer, which is judged by its own rivals
+PATHS = 400  # through the lattice of an utterance
+HYPOTHESES = 60  # different word sequences that the second model judges
+SOMEBODY = "anna"  # stands for all contacts: that model does not know them
+LOWER = 0.4  # by so much a word is less probable to both models together than to the trigrams, which know the contacts
 PADDING = 0.05  # seconds of silence before and after; more pulls the cepstral mean of a short command away
 
 # Wide beams: with PocketSphinx's own, half of the errors on accented speech are search errors.
@@ -79,6 +87,7 @@ class SphinxEngine:
 
     def __init__(self, hints: Hints, cache_dir: Path | None = None) -> None:
         self._cache = cache_dir
+        self._rescorer = Rescorer()
         self.use_hints(hints)
 
     def use_hints(self, hints: Hints) -> None:
@@ -91,6 +100,7 @@ class SphinxEngine:
         self._decoder = Decoder(hmm=acoustic, lm=str(model), dict=str(words), **SEARCH)
         self._decoder.add_lm_file(CONSENT, str(answers))
         self._written = _written_names(hints)
+        self._names = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._written)) or '(?!)'})\b")
         if self._cache is None:
             for file in (model, answers, words):
                 file.unlink()
@@ -104,6 +114,8 @@ class SphinxEngine:
             return answer
         tokens, likely = self.listen(samples)
         words = tuple(_split(tokens))
+        if len(words) > SHORT:
+            words, likely = self._second_look(words, likely)
         text = " ".join(word.word for word in words)
         clear = expected != "consent" and _clear_answer(text, tokens)  # the other search did not find it clear
         unlikely = likely < (EXPECTED_ANSWER if expected == "answer" else EXPECTED)
@@ -142,16 +154,42 @@ class SphinxEngine:
         tokens = [segment for segment in best if segment.word[0] not in "<[+"]
         return tokens, self._expected(tokens) if tokens else -math.inf
 
+    def _second_look(self, words: tuple[Word, ...], likely: float) -> tuple[tuple[Word, ...], float]:
+        """The words of the hypothesis that people would rather say than `words`, and how expected they are."""
+        hypotheses = self._hypotheses()
+        if not hypotheses:
+            return words, likely
+        best, general, certain = self._rescorer.best(hypotheses)
+        length = len(best.text.split()) + 1
+        return chosen(best.text, words, certain), (best.expected + general) / 2 / length + LOWER
+
+    def _hypotheses(self) -> list[Hypothesis]:
+        """The likeliest word sequences of the last search."""
+        found: dict[str, Hypothesis] = {}
+        for path in itertools.islice(self._decoder.nbest(), PATHS):
+            names = [name.partition("(")[0] for name in path.hypstr.split() if name[0] not in "<[+"] if path else []
+            text = " ".join(names).replace(JOIN, " ")
+            score = math.log(path.score) if names else 0.0
+            if names and (text not in found or found[text].score < score):
+                general = self._names.sub(SOMEBODY, text)
+                found[text] = Hypothesis(text, score, self._likely(names), general)
+        return sorted(found.values(), key=lambda h: -h.score)[:HYPOTHESES]
+
     def _expected(self, tokens: list[Any]) -> float:
         """Mean natural log probability of a word, under the trigrams of the tokens."""
+        names = [token.word.partition("(")[0] for token in tokens]
+        # The end is expected like a word; without it, short commands would be held to more.
+        return self._likely(names) / (sum(name.count(JOIN) + 1 for name in names) + 1)
+
+    def _likely(self, names: list[str]) -> float:
+        """Natural log probability of a sentence's tokens, under the trigrams."""
         model, logarithms = self._decoder.get_lm(), self._decoder.get_logmath()
-        names = ["<s>", *(token.word.partition("(")[0] for token in tokens), "</s>"]
+        names = ["<s>", *names, "</s>"]
         total = 0.0
         for end in range(1, len(names)):
             history = names[max(0, end - 2) : end]
             total += logarithms.log_to_ln(model.prob([names[end], *reversed(history)]))
-        # The end is expected like a word; without it, short commands would be held to more.
-        return total / sum(name.count(JOIN) + 1 for name in names[1:])
+        return total
 
 
 def _clear_answer(text: str, tokens: list[Any]) -> bool:

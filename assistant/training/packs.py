@@ -80,7 +80,7 @@ class Encoder:
         prefix = self.prefix(tools)
         if len(prefix) > shape.prefix:
             return None
-        pack = _empty(shape, prefix)
+        pack = empty(shape, prefix)
         used = np.zeros(shape.rows, int)
         filled = 0
         for example in examples:
@@ -107,7 +107,8 @@ class Encoder:
         return pack
 
 
-def _empty(shape: Shape, prefix: list[int]) -> Pack:
+def empty(shape: Shape, prefix: list[int]) -> Pack:
+    """A pack of the tools alone."""
     tokens = np.full(shape.tokens, PAD, np.int32)
     positions = np.zeros(shape.tokens, np.int32)
     tokens[: len(prefix)] = prefix
