@@ -4,7 +4,8 @@ accuracy: commands by synthetic voices (espeak-ng, flite, festival), clean and w
 other things and noise, which must be refused; word error rate on human recordings (--recordings, with transcripts.tsv).
 speed: processor time of the offline recogniser and of Whisper with random weights, beside plain `whisper.transcribe`
 and faster-whisper where it is installed. fuzz: damaged variants of valid files through the decoder, each a clear
-refusal or sound. letters: letter-to-sound on words held out of its training. Machine and load are printed first.
+refusal or sound. letters: letter-to-sound on words held out of its training. Machine and load are printed first;
+`accuracy` writes results/speech.json.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +37,7 @@ from assistant.speech.spoken import spoken
 from assistant.speech.types import SAMPLE_RATE, DecodeLimits, Hints
 from assistant.speech.vad import speech_segments
 
+RESULTS = Path(__file__).parent / "results" / "speech.json"
 EVALUATION = Path(__file__).parents[1] / "assistant" / "training" / "data" / "eval" / "builtin.jsonl"
 VOICES = (
     "espeak-ng:en-us", "espeak-ng:en-us+f2", "espeak-ng:en-us+m3", "espeak-ng:en-us+m7", "espeak-ng:en-us+f4",
@@ -202,8 +205,13 @@ def accuracy(recordings: Path | None, voices: list[str], limit: int) -> None:
             print(f"{voice:24} " + "; ".join(line), flush=True)
     refused = [hear(engine, noise) is None for noise in noises()]
     print(f"noise, hum, clicks and tones refused: {sum(refused)}/{len(refused)}")
+    figures: dict[str, Any] = {"machine": ", ".join(machine()), "sentences": {k: len(t) for k, t in kinds.items()}}
+    figures["voices"] = {v: {what: n for (voice, what), n in totals.items() if voice == v} for v in voices}
+    figures["noises refused"] = [sum(refused), len(refused)]
     if recordings is not None:
-        _human(engine, recordings)
+        figures["human recordings"] = _human(engine, recordings)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def noises() -> Iterator[np.ndarray]:
@@ -223,8 +231,10 @@ def noises() -> Iterator[np.ndarray]:
             yield (sound / np.abs(sound).max() * (0.05, 0.2, 0.8)[seed]).astype(np.float32)
 
 
-def _human(engine: SphinxEngine, folder: Path) -> None:
+def _human(engine: SphinxEngine, folder: Path) -> dict[str, Any]:
+    """Word error rate before refusal, and whether it was refused, of each clip and of all."""
     wrong = total = refused = 0
+    clips = {}
     print("\nhuman recordings (all outside the domain of the built-in tools)")
     for line in (folder / "transcripts.tsv").read_text("utf-8").splitlines()[1:]:
         name, said, _ = line.split("\t")
@@ -233,8 +243,10 @@ def _human(engine: SphinxEngine, folder: Path) -> None:
         errors_here, judged = word_errors(heard, said), hear(engine, samples)
         wrong, total, refused = wrong + errors_here, total + len(said.split()), refused + (judged is None)
         rate = errors_here / len(said.split())
+        clips[name] = {"wer": round(rate, 3), "refused": judged is None}
         print(f"  {name:22} WER {rate:6.1%}  {'refused' if judged is None else 'ACCEPTED'}  {heard!r}", flush=True)
     print(f"  total WER {wrong / total:.1%} before refusal, {refused} refused")
+    return {"clips": clips, "wer": round(wrong / total, 3), "refused": refused}
 
 
 def fuzz(count: int, seed: int) -> None:

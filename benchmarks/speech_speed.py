@@ -9,12 +9,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from assistant.speech.errors import NothingHeard
 from assistant.speech.sphinx_engine import SphinxEngine
 from assistant.speech.types import SAMPLE_RATE, Hints
 from assistant.speech.vad import speech_segments
@@ -31,7 +33,8 @@ def offline(hints: Hints, commands: dict[str, np.ndarray], rounds: int) -> None:
 
         def hear(samples: np.ndarray = samples) -> None:
             segments = speech_segments(samples)
-            engine.transcribe(samples[segments[0].start : segments[-1].end])
+            with suppress(NothingHeard):
+                engine.transcribe(samples[segments[0].start : segments[-1].end])
 
         taken = alternated({text: hear}, rounds)[text]
         print(f"offline recogniser: {text!r}: {taken * SAMPLE_RATE / len(samples):.3f} × real time", flush=True)

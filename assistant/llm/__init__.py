@@ -4,7 +4,7 @@
 
     model = load("path/to/checkpoint")                 # folder or hub id; .config .tokenizer .grammars .stop_tokens
     engine = Engine(model, slots=2, length=1024)       # starts its thread with the first request
-    engine.warm_up(embed=True)                         # compile everything now, nothing later
+    engine.warm_up()                                   # compile everything now, nothing later
     engine.add_prefix("tools", tool_prompt_ids)        # prefilled once, then copied or found in place
 
     grammar = model.grammars.json_schema({"type": "object", ...})   # or .regex("…") or .lark("start: …")
@@ -16,7 +16,6 @@
     for token in engine.submit(Request("Hello", temperature=0.7, top_p=0.9, seed=3)): ...   # streaming
     result = await engine.agenerate(Request(ids))      # asyncio; `async for token in engine.submit(…)` streams
     stream = engine.submit(Request(ids)); stream.cancel()
-    vector = engine.embed("make a gif")                # mean hidden state, unit length
 
 Several processes serve one model in lockstep. Each calls `start_processes(coordinator, processes, rank)` first, then
 `load` and `Engine` with the same settings and a mesh over all devices; rank 0 serves, the others call `follow()`.

@@ -76,14 +76,11 @@ class Engine:
 
     # -- what callers use ----------------------------------------------------------------------------------------
 
-    def warm_up(self, embed: bool = False) -> None:
+    def warm_up(self) -> None:
         """Compile every shape, so that no request waits for a compilation. Call before the first request; in a group
         of processes on rank 0 alone, as the others follow."""
         self._lead()
         self._runner.warm_up(self._rows, self._sizes, self._scheduler.short, self._scored)
-        if embed:
-            for size in self._sizes:
-                self._runner.embed(np.zeros(size, np.int32), 1)
 
     def add_prefix(self, name: str, prompt: SequenceType[int] | str) -> int:
         """Prefill a prefix that many prompts share and keep it; returns its length in tokens.
@@ -122,16 +119,6 @@ class Engine:
     async def agenerate(self, request: Request) -> Result:
         """As `generate`, for asyncio; cancelling the task cancels the generation."""
         return await self.submit(request).wait()
-
-    def embed(self, prompt: SequenceType[int] | str) -> np.ndarray:
-        """Mean of the prompt's hidden states, `[hidden]` float32 of unit length; at most the largest of `sizes`."""
-        self._lead()
-        tokens = self._encode(prompt)
-        if not 0 < len(tokens) <= self._sizes[-1]:
-            raise ValueError(f"the text has {len(tokens)} tokens; between 1 and {self._sizes[-1]} can be embedded")
-        size = next(size for size in self._sizes if size >= len(tokens))
-        vector = self._runner.embed(np.pad(np.asarray(tokens, np.int32), (0, size - len(tokens))), len(tokens))
-        return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
     def follow(self, patience: float = 120.0) -> None:
         """On every rank but 0 of a group of processes: take part in the steps of rank 0 until it closes its engine.

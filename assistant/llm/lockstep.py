@@ -41,9 +41,6 @@ class Lockstep(Runner):
         Runner._store(self, name, slot, count)
         self.copy(name, slot)
 
-    def embed(self, tokens: np.ndarray, count: int) -> np.ndarray:
-        raise NotImplementedError("embeddings are not served by several processes")
-
     def idle(self) -> None:
         _send({"verb": "idle"})
 

@@ -20,7 +20,6 @@ from jax.sharding import Mesh
 
 from . import cache as kv
 from . import kernels
-from .attention import attention, causal_mask
 from .config import ModelConfig
 from .mesh import replicated
 from .model import Params, forward, logits
@@ -99,7 +98,7 @@ class Runner:
         self._cache = kv.allocate(config, slots, length + margin, cache_dtype, mesh)
         self._stored: dict[str, kv.Cache] = {}
         kernel = mesh is None and config.head_dim % 16 == 0 and kernels.available()
-        self._step, self._embed = _compiled(config, mesh, kernel)
+        self._step = _compiled(config, mesh, kernel)
 
     def step(self, batch: Batch, scored: bool = False) -> Chosen:
         """Feed a batch, update the cache and choose the rows' next tokens."""
@@ -127,10 +126,6 @@ class Runner:
         target = kv.allocate(self.config, 1, length, self._cache[0][0].dtype, self.mesh)
         self._stored[name] = _copy(self._cache, np.int32(slot), target, np.int32(0))
 
-    def embed(self, tokens: np.ndarray, count: int) -> np.ndarray:
-        """Mean of the first `count` hidden states of `tokens[T]`, `[hidden]` float32."""
-        return np.asarray(self._embed(self.params, tokens[None], np.int32(count)))
-
     def idle(self) -> None:
         """Called now and then while nothing runs."""
 
@@ -153,10 +148,9 @@ class Runner:
 
 
 @lru_cache(maxsize=8)
-def _compiled(config: ModelConfig, mesh: Mesh | None, kernel: bool) -> tuple[Callable, Callable]:
-    """The step and the embedding; engines of the same model share what has been compiled."""
-    step = jax.jit(partial(_step, config, mesh, kernel), static_argnames=("whole", "scored"), donate_argnums=1)
-    return step, jax.jit(partial(_embed, config))
+def _compiled(config: ModelConfig, mesh: Mesh | None, kernel: bool) -> Callable:
+    """The step; engines of the same model share what has been compiled."""
+    return jax.jit(partial(_step, config, mesh, kernel), static_argnames=("whole", "scored"), donate_argnums=1)
 
 
 _copy = jax.jit(kv.copy_row, donate_argnums=2)
@@ -216,15 +210,3 @@ def _unpack(packed: np.ndarray) -> Chosen:
 
 def _replicate(x: Array, mesh: Mesh | None) -> Array:
     return x if mesh is None else jax.lax.with_sharding_constraint(x, replicated(mesh))
-
-
-def _embed(config: ModelConfig, params: Params, tokens: Array, count: Array) -> Array:
-    positions = jnp.arange(tokens.shape[1])[None]
-
-    def attend(layer: int, q: Array, k: Array, v: Array) -> Array:
-        mask = causal_mask(positions, positions, config.windows[layer])
-        return attention(q, k, v, mask, config.scale, config.attention_softcap)
-
-    hidden = forward(params, config, tokens, positions, attend)[0].astype(jnp.float32)
-    used = (jnp.arange(tokens.shape[1]) < count)[:, None]
-    return jnp.sum(jnp.where(used, hidden, 0), axis=0) / count

@@ -56,9 +56,12 @@ class Calibrations:
     tools: frozenset[str] = frozenset()
 
     def of(self, plan: Plan, offered: Iterable[str] = ()) -> Calibration:
-        """What judges this plan; a refusal by the tools that were `offered`."""
-        used = [step.tool for step in plan.steps] or offered
-        return self.familiar if all(tool in self.tools for tool in used) else self.unfamiliar
+        """What judges this plan."""
+        return self.familiar if self.know(plan, offered) else self.unfamiliar
+
+    def know(self, plan: Plan, offered: Iterable[str] = ()) -> bool:
+        """Whether all of its tools were trained on; of a refusal, those that were `offered`."""
+        return all(tool in self.tools for tool in [step.tool for step in plan.steps] or offered)
 
     @classmethod
     def load(cls, folder: Path) -> Calibrations:

@@ -87,7 +87,7 @@ class Planner:
         self.engine.warm_up()
         shown = tuple(self._familiar if self._retrieval else self.tools)
         if shown:
-            for n, names in enumerate([shown, *self._other_orders(shown)]):
+            for n, names in enumerate([shown, *([] if self._retrieval else self._other_orders(shown))]):
                 tools = self._grammar(names).tools
                 self.engine.add_prefix(f"tools {n}", prompt.shared(self.tokenizer, list(tools.values())))
 
@@ -151,11 +151,11 @@ class Planner:
 
     def _other_orders(self, names: tuple[str, ...]) -> list[tuple[str, ...]]:
         """Reversed, and the second half first; always the same, so that prompts share their prefixes. Familiar tools
-        keep their places before others."""
+        keep their places before two or more others."""
         first = tuple(name for name in names if name in self._familiar)
-        turned = tuple(name for name in names if name not in self._familiar)
-        if not turned:
-            first, turned = turned, first
+        turned = names[len(first) :]
+        if len(turned) < 2:
+            first, turned = (), names
         half = len(turned) // 2
         orders = dict.fromkeys([turned, turned[::-1], turned[half:] + turned[:half]])
         return [first + order for order in list(orders)[1 : self._orders]]
@@ -173,14 +173,17 @@ class Planner:
         assert draft.request is not None
         try:
             planned = self.read(draft, result)
-            if not any(self._has_makers(draft, planned, place) for place in planned.gaps):
-                return result
-            strict = replace(draft, asks=False)
-            request = replace(draft.request, constraint=strict.constraint())
-            again = search.best(self.engine, request, self.engine.generate(request), strict.constraint)
-            other = self.read(strict, again)
         except PlanningError:
             return result
+        if not any(self._has_makers(draft, planned, place) for place in planned.gaps):
+            return result
+        strict = replace(draft, asks=False)
+        request = replace(draft.request, constraint=strict.constraint())
+        again = search.best(self.engine, request, self.engine.generate(request), strict.constraint)
+        try:
+            other = self.read(strict, again)
+        except PlanningError:
+            return result.after(again)
         told = not other.refused and all(step.args for step in other.plan.steps)
         better = told and not other.gaps and other.confidence > planned.confidence / 2
         return again.after(result) if better else result.after(again)

@@ -25,13 +25,13 @@ END = 1  # the token before and after every sentence
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What may have been said. score: of PocketSphinx's search; expected: natural log probability by its trigrams;
-    general: the text with the user's own names exchanged for one that everybody knows."""
+    """What may have been said. general: the text with the user's own names exchanged for one that everybody knows;
+    score: of PocketSphinx's search; tokens: as it wrote them."""
 
     text: str
-    score: float
-    expected: float
     general: str
+    score: float
+    tokens: tuple[str, ...] = ()
 
 
 class Rescorer:
@@ -47,15 +47,18 @@ class Rescorer:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def best(self, hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, float, float]:
-        """The best one, this model's log probability of it, and its share of the probability of all."""
+        """The best one, this model's log probability of a word of it, and its share of the probability of all."""
         features = np.array([(h.score, len(h.text.split())) for h in hypotheses])
         likely = self.score([h.general for h in hypotheses])
         total = features @ np.array([SEARCH, WORD]) + SENTENCE * likely
         i = int(np.argmax(total))
-        return hypotheses[i], float(likely[i]), float(np.exp(total[i] - _log_sum_exp(total)))
+        words = len(hypotheses[i].general.split()) + 1
+        return hypotheses[i], float(likely[i]) / words, float(np.exp(total[i] - _log_sum_exp(total)))
 
     def score(self, sentences: Sequence[str]) -> np.ndarray:
         """Natural log probability `[N]` of each sentence, its end included."""
+        if not sentences:
+            return np.zeros(0)
         ids = [[END, *self._tokenizer.encode(" " + s, add_special_tokens=False).ids, END] for s in sentences]
         lengths = np.array([len(i) for i in ids])
         tokens = np.full((len(ids), lengths.max(initial=2)), END)
@@ -78,7 +81,7 @@ class Rescorer:
             x = x + self._attention(layer, self._norm(x, layer + "input_layernorm"), rotation)
             h = self._norm(x, layer + "post_attention_layernorm")
             gate = h @ w[layer + "mlp.gate_proj.weight"].T
-            inner = gate / (1 + np.exp(-gate)) * (h @ w[layer + "mlp.up_proj.weight"].T)
+            inner = gate / (1 + np.exp(-np.maximum(gate, -80))) * (h @ w[layer + "mlp.up_proj.weight"].T)
             x = x + inner @ w[layer + "mlp.down_proj.weight"].T
         return self._norm(x, "norm")
 

@@ -14,7 +14,7 @@ import math
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -37,10 +37,11 @@ PHRASES = 3000  # tokens of several words in the language model
 PHRASE_WEIGHT = 3  # of the sentences with phrases joined, beside the plain ones
 DITHER = 30.0  # root mean square added to 16-bit samples: digital silence breaks the cepstral mean
 PEAK = 16_000.0
-SHORT = 2  # words of an answer, which is judged by its own rivals
+SHORT, LONG = 3, 40  # words that a second look is worth: fewer are answers, more are no commands
 PATHS = 400  # through the lattice of an utterance
 HYPOTHESES = 60  # different word sequences that the second model judges
 SOMEBODY = "anna"  # stands for all contacts: that model does not know them
+UNKNOWN = -4.2  # what is less probable to it, per word, is nothing that it was trained on
 LOWER = 0.4  # by so much a word is less probable to both models together than to the trigrams, which know the contacts
 PADDING = 0.05  # seconds of silence before and after; more pulls the cepstral mean of a short command away
 
@@ -100,7 +101,7 @@ class SphinxEngine:
         self._decoder = Decoder(hmm=acoustic, lm=str(model), dict=str(words), **SEARCH)
         self._decoder.add_lm_file(CONSENT, str(answers))
         self._written = _written_names(hints)
-        self._names = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._written)) or '(?!)'})\b")
+        self._names = _only_names(self._written)
         if self._cache is None:
             for file in (model, answers, words):
                 file.unlink()
@@ -114,10 +115,11 @@ class SphinxEngine:
             return answer
         tokens, likely = self.listen(samples)
         words = tuple(_split(tokens))
-        if len(words) > SHORT:
-            words, likely = self._second_look(words, likely)
         text = " ".join(word.word for word in words)
         clear = expected != "consent" and _clear_answer(text, tokens)  # the other search did not find it clear
+        if not clear and SHORT <= len(words) <= LONG:
+            words, likely = self._second_look(words, likely)
+            text = " ".join(word.word for word in words)
         unlikely = likely < (EXPECTED_ANSWER if expected == "answer" else EXPECTED)
         if (unlikely or text in ALONE) and not clear:
             raise NothingHeard(OUTSIDE)
@@ -152,50 +154,51 @@ class SphinxEngine:
         _run(self._decoder, _pcm(samples))
         best = list(self._decoder.seg()) if self._decoder.hyp() else []
         tokens = [segment for segment in best if segment.word[0] not in "<[+"]
-        return tokens, self._expected(tokens) if tokens else -math.inf
+        return tokens, self._expected([token.word for token in tokens]) if tokens else -math.inf
 
     def _second_look(self, words: tuple[Word, ...], likely: float) -> tuple[tuple[Word, ...], float]:
-        """The words of the hypothesis that people would rather say than `words`, and how expected they are."""
+        """The words of the hypothesis that people would rather say than `words`, and how expected they are. What the
+        second model knows nothing about, such as a plugin's errands, is left as it is."""
         hypotheses = self._hypotheses()
         if not hypotheses:
             return words, likely
         best, general, certain = self._rescorer.best(hypotheses)
-        length = len(best.text.split()) + 1
-        return chosen(best.text, words, certain), (best.expected + general) / 2 / length + LOWER
+        if general < UNKNOWN:
+            return words, likely
+        return chosen(best.text, words, certain), (self._expected(best.tokens) + general) / 2 + LOWER
 
     def _hypotheses(self) -> list[Hypothesis]:
         """The likeliest word sequences of the last search."""
         found: dict[str, Hypothesis] = {}
-        for path in itertools.islice(self._decoder.nbest(), PATHS):
-            names = [name.partition("(")[0] for name in path.hypstr.split() if name[0] not in "<[+"] if path else []
-            text = " ".join(names).replace(JOIN, " ")
-            score = math.log(path.score) if names else 0.0
-            if names and (text not in found or found[text].score < score):
+        for path in itertools.islice(self._decoder.nbest() or (), PATHS):
+            tokens = tuple(name for name in path.hypstr.split() if name[0] not in "<[+") if path else ()
+            text = " ".join(_plain(tokens)).replace(JOIN, " ")
+            if tokens and path.score > 0 and (text not in found or found[text].score < math.log(path.score)):
                 general = self._names.sub(SOMEBODY, text)
-                found[text] = Hypothesis(text, score, self._likely(names), general)
+                found[text] = Hypothesis(text, general, math.log(path.score), tokens)
         return sorted(found.values(), key=lambda h: -h.score)[:HYPOTHESES]
 
-    def _expected(self, tokens: list[Any]) -> float:
+    def _expected(self, tokens: Sequence[str]) -> float:
         """Mean natural log probability of a word, under the trigrams of the tokens."""
-        names = [token.word.partition("(")[0] for token in tokens]
-        # The end is expected like a word; without it, short commands would be held to more.
-        return self._likely(names) / (sum(name.count(JOIN) + 1 for name in names) + 1)
-
-    def _likely(self, names: list[str]) -> float:
-        """Natural log probability of a sentence's tokens, under the trigrams."""
         model, logarithms = self._decoder.get_lm(), self._decoder.get_logmath()
-        names = ["<s>", *names, "</s>"]
+        names = ["<s>", *_plain(tokens), "</s>"]
         total = 0.0
         for end in range(1, len(names)):
             history = names[max(0, end - 2) : end]
             total += logarithms.log_to_ln(model.prob([names[end], *reversed(history)]))
-        return total
+        # The end is expected like a word; without it, short commands would be held to more.
+        return total / sum(name.count(JOIN) + 1 for name in names[1:])
 
 
 def _clear_answer(text: str, tokens: list[Any]) -> bool:
     """A "yes" or "cancel" that no other hypothesis rivals. So short a sentence is too rare to be expected."""
     alone = len(text.split()) == 1
     return text in ANSWERS and min(token.prob for token in tokens) >= (SURE_WORD if alone else SURE_WORDS)
+
+
+def _plain(tokens: Sequence[str]) -> list[str]:
+    """Tokens without the numbers of their pronunciations."""
+    return [token.partition("(")[0] for token in tokens]
 
 
 def _run(decoder: Any, pcm: bytes) -> None:
@@ -286,3 +289,16 @@ def _written_names(hints: Hints) -> dict[str, str]:
             if plain and not set(plain.split()) <= everyday:
                 names.setdefault(plain, written)
     return dict(sorted(names.items(), key=lambda item: -len(item[0])))
+
+
+def _only_names(names: Iterable[str]) -> re.Pattern[str]:
+    """Finds these names in a hypothesis, but for those that are everyday words as well: "don" is not in "don't"."""
+    from .phrases import slot_values, templates
+
+    said = [
+        *templates(),
+        *(v for kind, values in slot_values().items() if kind not in ("name", "person") for v in values),
+    ]
+    everyday = {word for text in said for word in text.split()}
+    only = [re.escape(name) for name in names if not set(name.split()) & everyday]
+    return re.compile(rf"(?<!\S)(?:{'|'.join(only) or '(?!)'})(?='s|\s|$)")

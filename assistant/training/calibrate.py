@@ -34,17 +34,17 @@ class Judgement:
 
 
 def fit_all(engine: Engine, familiar: EvaluationSet, unfamiliar: Sequence[EvaluationSet]) -> Calibrations:
-    """Run the cases and fit a calibration for the tools of `familiar` and, installed beside these, one for others."""
+    """Run the cases and fit a calibration for the tools of `familiar` and, installed beside these, one for others; each
+    on the plans that it will judge."""
     ours, others = Judgement(), Judgement()
     neutral = Calibrations(tools=frozenset(familiar.tools))
-    judge(Planner(engine, familiar.tools, calibrations=neutral), familiar.cases, ours)
-    for part in unfamiliar:
-        judge(Planner(engine, {**familiar.tools, **part.tools}, calibrations=neutral), part.cases, others)
+    for part in (familiar, *unfamiliar):
+        judge(Planner(engine, {**familiar.tools, **part.tools}, calibrations=neutral), part.cases, ours, others)
     return replace(neutral, familiar=fit(ours), unfamiliar=fit(others))
 
 
-def judge(planner: Planner, cases: Sequence[Case], into: Judgement) -> None:
-    """Run the cases. The planner's calibrations must be the neutral ones."""
+def judge(planner: Planner, cases: Sequence[Case], ours: Judgement, others: Judgement) -> None:
+    """Run the cases: `ours` are the plans of tools that the planner knows. Its calibrations must be neutral ones."""
     drafts = [(c, planner.draft(c.say, [c.before] if c.before else [])) for c in cases]
     streams = [(c, d, planner.engine.submit(d.request)) for c, d in drafts if d.request]
     for c, draft, stream in streams:
@@ -54,9 +54,10 @@ def judge(planner: Planner, cases: Sequence[Case], into: Judgement) -> None:
             planned = planner.read(draft, result)
             asked = tuple(argument for _, argument in planned.gaps)
             correct = exact(Outcome(c.say, c.truth, planned.plan, asked), planner.tools)
-            into.arguments += judged(planned, c.truth, planner.tools)
         except PlanningError:
-            correct = False
+            planned, correct = draft.planned, False
+        into = ours if planner.calibrations.know(planned.plan, draft.grammar.names) else others
+        into.arguments += judged(planned, c.truth, planner.tools)
         into.plans.append((sum(logprobs), min(logprobs, default=0.0), correct))
 
 

@@ -31,7 +31,7 @@ SMALL = Shape(prefix=224, rows=3, row=160, targets=360)
 NAMES_ONLY = 450  # steps of reading before arguments come in
 MOST_INVENTED = 10  # tools in one prompt
 FEW_INVENTED = 6  # in a small one
-BESIDE = 0.5  # of the packs of built-in tools have tools of plugins behind them
+BESIDE = 0.5  # of the packs of built-in tools have tools of plugins behind them, where such fit
 MOST_BESIDE = 6  # of these
 DESCRIBED = 3  # sentences in a signature's own words, of each invented tool
 TOGETHER = 0.9  # of the packs of invented tools have some that an errand needs together
@@ -131,7 +131,7 @@ class Curriculum:
         return pack
 
     def _builtin(self, stage: Stage, rng: Random) -> Pack:
-        """The built-in tools, and for half of the packs those of a plugin or two behind them, as planners show them."""
+        """The built-in tools, and for up to half of the packs a plugin's behind them, as planners show them."""
         tools = dict(self.builtin.tools)
         others: list[Domain] = []
         order = rng.random()
@@ -147,13 +147,12 @@ class Curriculum:
 
     def _beside(self, stage: Stage, rng: Random) -> list[Domain]:
         """Domains whose tools may stand beside the built-in ones, with the errands that those do not serve."""
-        if self.extra:
-            return [rng.choice(self.extra)]
-        chosen = [
-            self._unfamiliar(replace(d, templates=tuple(t for t in d.templates if not SERVED.search(t.say))), rng,
-                             stage.reworded)
-            for d in self._some_domains(rng) if d.name not in OVERLAPPING
+        some = [rng.choice(self.extra)] if self.extra else self._some_domains(rng)
+        apart = [
+            replace(d, templates=tuple(t for t in d.templates if not SERVED.search(t.say)))
+            for d in some if d.name not in OVERLAPPING
         ]  # fmt: skip
+        chosen = apart if self.extra else [self._unfamiliar(d, rng, stage.reworded) for d in apart]
         return [d for d in chosen if not d.tools.keys() & self.builtin.tools.keys()]
 
     def _invented(self, stage: Stage, rng: Random, shape: Shape) -> Pack:

@@ -9,12 +9,11 @@ their plans. PocketSphinx's trigrams propose sentences, this model says which of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Annotated
 
-import jax
 import numpy as np
 import typer
 from transformers import PreTrainedTokenizerFast
@@ -85,22 +84,24 @@ def tokenize(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     return [END, *tokenizer.backend_tokenizer.encode(" " + text, add_special_tokens=False).ids, END]
 
 
-def said(lines: Iterator[list[int]]) -> Pack:
-    """A pack without tools, whose every token is a target."""
+def said(lines: Iterable[list[int]]) -> Pack:
+    """A pack of the first of these, without tools; every token is a target."""
     pack = empty(SHAPE, [])
-    filled = number = 0
-    for row in range(SHAPE.rows):
-        start = 0
-        while start + len(ids := next(lines)) <= SHAPE.row and filled + len(ids) - 1 <= SHAPE.targets:
-            at = SHAPE.prefix + row * SHAPE.row + start
-            pack.tokens[at : at + len(ids)] = ids
-            pack.positions[at : at + len(ids)] = np.arange(len(ids))
-            pack.segments[row, start : start + len(ids)] = number + 1
-            answers = slice(filled, filled + len(ids) - 1)
-            pack.targets[answers] = np.arange(at, at + len(ids) - 1)
-            pack.labels[answers] = ids[1:]
-            pack.owners[answers] = number
-            filled, start, number = filled + len(ids) - 1, start + len(ids), number + 1
+    filled = number = row = start = 0
+    for ids in lines:
+        if start + len(ids) > SHAPE.row:
+            row, start = row + 1, 0
+        if row == SHAPE.rows or filled + len(ids) - 1 > SHAPE.targets:
+            break
+        at = SHAPE.prefix + row * SHAPE.row + start
+        pack.tokens[at : at + len(ids)] = ids
+        pack.positions[at : at + len(ids)] = np.arange(len(ids))
+        pack.segments[row, start : start + len(ids)] = number + 1
+        answers = slice(filled, filled + len(ids) - 1)
+        pack.targets[answers] = np.arange(at, at + len(ids) - 1)
+        pack.labels[answers] = ids[1:]
+        pack.owners[answers] = number
+        filled, start, number = filled + len(ids) - 1, start + len(ids), number + 1
     return pack
 
 
@@ -109,11 +110,9 @@ def perplexity(trainer: Trainer, encoder: Encoder) -> float:
     rng = Random(0)
     templates = [t for t in builtin().templates if held_out(t.say)]
     texts = [spoken(finish(fill(t, rng, evaluation=True)).say) for t in rng.sample(templates, 400)]
-    lines = iter([tokenize(encoder.tokenizer, text) for text in texts] + [[END] * (SHAPE.row + 1)] * SHAPE.rows)
-    batch = network.batch([said(lines)])
-    loss = jax.jit(lambda params: network.loss(params, trainer.config, SHAPE, batch))
-    total, _ = loss(trainer.params)
-    words = sum(len(text.split()) + 1 for text in texts[: int(batch["owners"].max()) + 1])
+    pack = said(tokenize(encoder.tokenizer, text) for text in texts)
+    total, _ = network.loss(trainer.params, trainer.config, SHAPE, network.batch([pack]))
+    words = sum(len(text.split()) + 1 for text in texts[: int(pack.owners.max()) + 1])
     return float(np.exp(total / words))
 
 
@@ -121,7 +120,7 @@ def main(
     run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/hearing"),
     start: Annotated[Path | None, typer.Option(help="the planner's checkpoint; the shipped one if left out")] = None,
     to: Annotated[Path, typer.Option(help="the model's folder")] = rescoring.SHIPPED,
-    steps: int = 2500,
+    steps: int = 1300,
     layers: int = 4,
 ) -> None:
     """Train the recogniser's language model and write it."""
@@ -132,9 +131,11 @@ def main(
         steps=steps, vocab=config.vocab_size, hidden=config.hidden_size, layers=layers, heads=config.num_heads,
         kv_heads=config.num_kv_heads, head_dim=config.head_dim, mlp=config.intermediate_size, decay=0.5,
     )  # fmt: skip
-    encoder = Encoder(PreTrainedTokenizerFast.from_pretrained(checkpoint))
     settings = open_run(run, settings)
-    params = {**params, "layers": params["layers"][:layers]}
+    if not (run / "tokenizer").exists():
+        PreTrainedTokenizerFast.from_pretrained(checkpoint).save_pretrained(run / "tokenizer")
+    encoder = Encoder(PreTrainedTokenizerFast.from_pretrained(run / "tokenizer"))
+    params = {**params, "layers": params["layers"][: settings.layers]}
     trainer = Trainer(run, settings, curriculum=Said(encoder, settings.seed), start=params)  # type: ignore[arg-type]
     trainer.resume()
     begun = time.monotonic()

@@ -14,7 +14,7 @@ def main(folder: str, coordinator: str, rank: int, task: str) -> None:
     assert jax.process_count() == 2 and jax.local_device_count() == 1
     engine = Engine(load(folder, mesh=make_mesh(1, 2)), slots=2, length=64, sizes=(1, 16))
     if rank == 1:
-        for call in (engine.warm_up, lambda: engine.submit(Request([1])), lambda: engine.embed([1])):
+        for call in (engine.warm_up, lambda: engine.submit(Request([1]))):
             with contextlib.suppress(RuntimeError):
                 call()
                 raise AssertionError("a call that only rank 0 may make was not refused")

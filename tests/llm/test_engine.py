@@ -250,17 +250,6 @@ def test_padding_of_the_vocabulary_is_never_chosen(engine):
     assert max(result.ids) < engine.model.vocabulary < engine.model.config.vocab_size
 
 
-def test_embeddings_are_unit_vectors_that_do_not_depend_on_padding(engine):
-    text = [4, 5, 6, 7, 8, 9, 10, 11]
-    vector, other = engine.embed(text), engine.embed([*text, 12])
-    assert vector.shape == (64,) and math.isclose(float(np.linalg.norm(vector)), 1, rel_tol=1e-5)
-    assert 0.01 < float(np.linalg.norm(vector - other)) < 1, "another text has another vector"
-    with Engine(engine.model, slots=1, length=256, sizes=(32,)) as padded:
-        np.testing.assert_allclose(padded.embed(text), vector, atol=1e-5)
-    with pytest.raises(ValueError, match="between 1 and 32"):
-        engine.embed([1] * 33)
-
-
 def test_a_closed_engine_refuses(chatty):
     engine = Engine(load(chatty), slots=1, length=64, sizes=(1, 8))
     stream = engine.submit(Request(PROMPT, max_tokens=3, stop_tokens=()))

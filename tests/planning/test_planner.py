@@ -6,6 +6,7 @@ import pytest
 
 from assistant.planning import AmbiguousName, Calibration, Calibrations, Earlier, Planner, PlanningError, prompt
 from assistant.planning.planner import BESIDE
+from assistant.planning.search import ORDERS
 from assistant.plugin.plan import Plan, Step, check
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 from assistant.training.errands import domains
@@ -106,6 +107,7 @@ def test_plugins_change_nothing_about_the_tools_that_the_model_knows(planner: Pl
     names = many._chosen(say, None)
     assert names[: len(tools)] == tuple(tools)
     assert len(names) == len(tools) + BESIDE < len(others) + len(tools)
+    assert len(many._other_orders(names)) == ORDERS - 1
     for order in many._other_orders(names):
         assert order[: len(tools)] == tuple(tools) and order != names and sorted(order) == sorted(names)
     many.warm_up()

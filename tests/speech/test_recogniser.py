@@ -121,6 +121,46 @@ async def test_what_is_no_clear_yes_is_no_consent(recogniser, cache, voice, monk
     assert engine.transcribe(send_it).text == "send it"  # the ordinary search would take it
 
 
+async def test_the_second_look_prefers_what_people_say_and_vouches_for_nothing_else(
+    recogniser, cache, voice, monkeypatch
+):
+    await recogniser.warm()
+    engine = sphinx_engine.SphinxEngine(HINTS, cache)
+    first = engine.transcribe(voice).text
+    kinds = []
+
+    def prefers(wanted, likely):
+        def best(hypotheses):
+            kinds.append({h.text for h in hypotheses})
+            assert all("alice" not in h.general for h in hypotheses), "contacts are all the same to it"
+            return next(h for h in hypotheses if wanted(h.text)), likely, 0.7
+
+        return best
+
+    monkeypatch.setattr(engine._rescorer, "best", prefers(lambda text: text != DEMO, -1.0))
+    other = engine.transcribe(voice)
+    assert spoken(other.text) != DEMO and spoken(other.text) in kinds[-1] and DEMO in kinds[-1]
+    assert [w.word for w in other.words] == spoken(other.text).split()
+    assert all(a.start <= a.end <= b.start + 0.011 for a, b in zip(other.words, other.words[1:], strict=False))
+    monkeypatch.setattr(engine._rescorer, "best", prefers(lambda text: text != DEMO, sphinx_engine.UNKNOWN - 0.1))
+    assert engine.transcribe(voice).text == first, "it does not decide what it knows nothing about"
+    monkeypatch.setattr(engine._rescorer, "best", prefers(lambda _: True, -4.0))
+    monkeypatch.setattr(engine, "_expected", lambda tokens: -9.0)
+    with pytest.raises(NothingHeard):
+        engine.transcribe(voice)
+
+
+def test_names_are_found_where_they_are_names():
+    names = sphinx_engine._only_names(["alice chen", "alice", "don", "june", "c. j."])
+    found = {said: names.sub("anna", said) for said in (
+        "send it to alice chen and don", "don't send it", "alice's photos of malice", "the first of june", "c. j.",
+    )}  # fmt: skip
+    assert list(found.values()) == [
+        "send it to anna and anna", "don't send it", "anna's photos of malice", "the first of june", "anna",
+    ]  # fmt: skip
+    assert sphinx_engine._only_names([]).sub("anna", "send it") == "send it"
+
+
 async def test_every_yes_of_the_executor_is_one_for_the_recognisers():
     """Their lists are copies, since speech must not import execution."""
     ways = ("{}", "{}, please!", "to {}", "the {}", "all of {} please")

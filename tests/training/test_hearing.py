@@ -28,7 +28,6 @@ def test_what_is_learned_is_what_people_say_as_it_is_heard(said: hearing.Said) -
         except ValueError:
             continue
     assert all(s == spoken(s) for s in sentences), "no capitals, no digits, no signs"
-    assert not any("<" in s or "{" in s for s in sentences)
     assert len(set(sentences)) > 270
     assert not any(held_out(t.say) for t in said.authored)
 
