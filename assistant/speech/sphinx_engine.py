@@ -295,10 +295,7 @@ def _only_names(names: Iterable[str]) -> re.Pattern[str]:
     """Finds these names in a hypothesis, but for those that are everyday words as well: "don" is not in "don't"."""
     from .phrases import slot_values, templates
 
-    said = [
-        *templates(),
-        *(v for kind, values in slot_values().items() if kind not in ("name", "person") for v in values),
-    ]
-    everyday = {word for text in said for word in text.split()}
-    only = [re.escape(name) for name in names if not set(name.split()) & everyday]
+    values = (v for kind, values in slot_values().items() if kind not in ("name", "person") for v in values)
+    uses = Counter(word for text in (*templates(), *values) for word in set(text.split()))
+    only = [re.escape(name) for name in names if not any(uses[word] > NAMED for word in name.split())]
     return re.compile(rf"(?<!\S)(?:{'|'.join(only) or '(?!)'})(?='s|\s|$)")

@@ -71,7 +71,7 @@ class Said:
         kind = rng.random()
         if kind < ANSWERS + EVERYDAY:
             pattern = rng.choice(phrases.ANSWERS if kind < ANSWERS else phrases.everyday())
-            return phrases.filled(phrases.vary(pattern, rng), self.values, rng)
+            return spoken(phrases.filled(phrases.vary(pattern, rng), self.values, rng))
         sentence = fill(rng.choice(self.authored), rng)
         if sentence.plan and not sentence.ask and rng.random() < JOINED:
             second = fill(rng.choice(self.authored), rng)
@@ -120,7 +120,7 @@ def main(
     run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/hearing"),
     start: Annotated[Path | None, typer.Option(help="the planner's checkpoint; the shipped one if left out")] = None,
     to: Annotated[Path, typer.Option(help="the model's folder")] = rescoring.SHIPPED,
-    steps: int = 1300,
+    steps: int = 1700,
     layers: int = 4,
 ) -> None:
     """Train the recogniser's language model and write it."""

@@ -11,6 +11,7 @@ import pytest
 from assistant.llm import ModelConfig, model
 from assistant.llm.attention import attention
 from assistant.llm.weights import load_params
+from assistant.speech import sphinx_engine
 from assistant.speech.rescoring import END, SHIPPED, Hypothesis, Rescorer, chosen
 from assistant.speech.types import Word
 
@@ -82,6 +83,17 @@ def test_words_that_were_exchanged_share_the_time_of_what_stood_there() -> None:
     added = chosen("sam and mum with it", heard, 0.4)[3]
     assert added == Word("with", 0.9, 0.9, 0.4)
     assert [w.word for w in chosen("please it", heard, 0.4)] == ["please", "it"]
+
+
+def test_names_are_found_where_they_are_names():
+    names = sphinx_engine._only_names(["alice chen", "alice", "don", "june", "c. j."])
+    found = {said: names.sub("anna", said) for said in (
+        "send it to alice chen and don", "don't send it", "alice's photos of malice", "the first of june", "c. j.",
+    )}  # fmt: skip
+    assert list(found.values()) == [
+        "send it to anna and anna", "don't send it", "anna's photos of malice", "the first of june", "anna",
+    ]  # fmt: skip
+    assert sphinx_engine._only_names([]).sub("anna", "send it") == "send it"
 
 
 def test_the_shipped_model_is_small() -> None:
