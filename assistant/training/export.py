@@ -15,6 +15,7 @@ import typer
 
 from assistant.llm import ModelConfig, weights
 from assistant.llm.model import Params
+from assistant.llm.weights import load_params
 
 from . import report
 from .errands import HELD_OUT_DOMAINS, builtin, training_domains
@@ -61,6 +62,7 @@ understood only by luck. It cannot answer questions, do arithmetic on dates or r
 
 REPEATED = "`make planner` repeats it"
 CONTINUED = "it went on from an earlier checkpoint (`docs/planner.md` tells the history)"
+AVERAGED = CONTINUED + " and was averaged with it, after the figures below"
 
 
 def save_checkpoint(folder: Path, params: Params, config: ModelConfig, tokenizer: Any) -> None:
@@ -71,7 +73,7 @@ def save_checkpoint(folder: Path, params: Params, config: ModelConfig, tokenizer
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n")
 
 
-def card(trainer: Trainer, log: list[dict[str, Any]]) -> str:
+def card(trainer: Trainer, log: list[dict[str, Any]], origin: str) -> str:
     """The model card, with figures from the run's own log."""
     measured: dict[str, Any] = next((line for line in reversed(log) if "test" in line), {})
     shown = {f"{k}_exact": f"{measured[k]:.1%}" if k in measured else "not measured" for k in
@@ -82,13 +84,16 @@ def card(trainer: Trainer, log: list[dict[str, Any]]) -> str:
         millions=size_of(trainer.params) / 1e6, layers=s.layers, hidden=s.hidden,
         heads=s.heads, vocab=s.vocab, templates=len(builtin().templates) + sum(len(d.templates) for d in known),
         tools=sum(len(d.tools) for d in known), domains=len(known), held_out=", ".join(HELD_OUT_DOMAINS),
-        steps=trainer.step, tokens=trainer.seen / 1e6, origin=CONTINUED if s.first else REPEATED, **shown,
+        steps=trainer.step, tokens=trainer.seen / 1e6, origin=origin, **shown,
     )  # fmt: skip
 
 
 def main(
     run: Annotated[Path, typer.Option(help="the run's folder")] = Path(".work/planner"),
     to: Annotated[Path, typer.Option(help="the checkpoint's folder")] = Path("assistant/models/planner"),
+    average: Annotated[
+        Path | None, typer.Option(help="the checkpoint that the run began at, to average it with")
+    ] = None,
 ) -> None:
     """Export the newest state of a run."""
     described = run / "settings.json"
@@ -98,12 +103,20 @@ def main(
             f"{run} holds no state.npz; train first: python -m assistant.training.loop --run {run}"
         )
     (to / "planner.json").unlink(missing_ok=True)  # the confidence was fitted to other weights
-    save_checkpoint(to, trainer.params, trainer.config, trainer.curriculum.encoder.tokenizer)
+    params = averaged(trainer.params, load_params(average, trainer.config)) if average else trainer.params
+    save_checkpoint(to, params, trainer.config, trainer.curriculum.encoder.tokenizer)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    (to / "README.md").write_text(card(trainer, log))
+    origin = AVERAGED if average else CONTINUED if trainer.settings.first else REPEATED
+    (to / "README.md").write_text(card(trainer, log, origin))
     report.curves(log, run / "curves.png")
     size = sum(f.stat().st_size for f in to.iterdir())
     print(f"{to}: {size_of(trainer.params) / 1e6:.2f} million parameters, {size / 1e6:.1f} MB, step {trainer.step}")
+
+
+def averaged(params: Params, earlier: Params, share: float = 0.5) -> Params:
+    """The mean of two checkpoints of one training, which lies in a flatter place than either and is a little better
+    (Wortsman et al. 2022, "Model soups")."""
+    return jax.tree.map(lambda new, old: (1 - share) * new + share * old.astype(new.dtype), params, earlier)
 
 
 def size_of(params: Params) -> int:

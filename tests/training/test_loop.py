@@ -15,7 +15,7 @@ import pytest
 
 from assistant.training import network
 from assistant.training.curriculum import STAGES, Curriculum
-from assistant.training.export import save_checkpoint
+from assistant.training.export import averaged, save_checkpoint
 from assistant.training.loop import RunSettings, Trainer, continued, deeper
 
 SMALL = RunSettings(
@@ -91,6 +91,16 @@ def test_a_deeper_network_computes_the_same_and_learns(tmp_path: Path, curriculu
     assert float(np.abs(deep.params["layers"][2]["down"]).max()) > 0, "it has learned something"
     with pytest.raises(ValueError, match="2 layers can become 2 to 4, not 5"):
         deeper(trainer.params, 5)
+
+
+def test_a_run_can_be_averaged_with_the_checkpoint_that_it_began_at(tmp_path: Path, curriculum: Curriculum) -> None:
+    trainer, _ = run(tmp_path / "run", curriculum, 1)
+    before = jax.tree.map(np.array, trainer.params)
+    for _ in range(2):
+        trainer.train_step()
+    mean = averaged(trainer.params, before)
+    for found, old, new in zip(*map(jax.tree.leaves, (mean, before, trainer.params)), strict=True):
+        np.testing.assert_allclose(found, (old + np.asarray(new)) / 2, atol=1e-6)
 
 
 CURVE = """
