@@ -7,7 +7,7 @@ import pytest
 from assistant.planning import Planned, Planner, PlanningError
 from assistant.planning.confidence import Calibration, Calibrations, choices
 from assistant.planning.planned import Usage
-from assistant.planning.search import DOUBT, MOST, ORDERS, agreed, hesitations
+from assistant.planning.search import DOUBT, MOST, ORDERS, Searched, agreed, hesitations
 from assistant.plugin.plan import Plan, Step
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
@@ -50,7 +50,8 @@ def test_tools_make_what_would_be_asked_for(planner: Planner) -> None:
     for place in ("opera", "old harbour", "station", "zoo", "north gate", "market", "river", "school", "park"):
         only, draft = (p.draft(f"a bike near the {place} please") for p in (alone, both))
         assert only.request is not None
-        asking = planner.engine.generate(only.request)
+        result = planner.engine.generate(only.request)
+        asking = Searched(**vars(result), generated=len(result.tokens))
         before = both.read(draft, asking)
         after = both.read(draft, both._with_makers(draft, asking))
         if not before.gaps:  # random weights refuse, too
@@ -61,6 +62,7 @@ def test_tools_make_what_would_be_asked_for(planner: Planner) -> None:
             made += 1
             assert all(step.args for step in after.plan.steps)
             assert after.plan.steps[0].tool == "dock.find"
+        assert after.usage.forwards > before.usage.forwards and after.usage.tokens > before.usage.tokens, "both cost"
         assert alone._with_makers(only, asking) is asking  # nobody makes it
     assert asked and made
 
