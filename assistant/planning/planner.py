@@ -29,7 +29,7 @@ from .spelling import Spelled
 from .text import Folded, fold, folds, normaliser
 
 MOST_TOOLS = 12  # in one prompt
-BESIDE = 6  # at least so many of them are no familiar ones
+BESIDE = 6  # so many others may stand behind the familiar ones, if these fill more than half of that
 MOST_TOKENS = 1024  # of one plan
 _KEPT = 64  # grammars of tool sets
 

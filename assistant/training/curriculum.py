@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
+from assistant.planning.planner import BESIDE as MOST_BESIDE
 from assistant.plugin.signature import ToolSpec
 
 from .artificial import COPYING, READING, copying, reading
@@ -32,7 +33,6 @@ NAMES_ONLY = 450  # steps of reading before arguments come in
 MOST_INVENTED = 10  # tools in one prompt
 FEW_INVENTED = 6  # in a small one
 BESIDE = 0.5  # of the packs of built-in tools have tools of plugins behind them, where such fit
-MOST_BESIDE = 6  # of these
 DESCRIBED = 3  # sentences in a signature's own words, of each invented tool
 TOGETHER = 0.9  # of the packs of invented tools have some that an errand needs together
 CHAINS = 0.45  # of the errands with invented tools are of several steps for sure

@@ -15,7 +15,6 @@ import typer
 
 from assistant.llm import ModelConfig, weights
 from assistant.llm.model import Params
-from assistant.llm.weights import load_params
 
 from . import report
 from .errands import HELD_OUT_DOMAINS, builtin, training_domains
@@ -103,7 +102,7 @@ def main(
             f"{run} holds no state.npz; train first: python -m assistant.training.loop --run {run}"
         )
     (to / "planner.json").unlink(missing_ok=True)  # the confidence was fitted to other weights
-    params = averaged(trainer.params, load_params(average, trainer.config)) if average else trainer.params
+    params = averaged(trainer.params, weights.load_params(average, trainer.config)) if average else trainer.params
     save_checkpoint(to, params, trainer.config, trainer.curriculum.encoder.tokenizer)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     origin = AVERAGED if average else CONTINUED if trainer.settings.first else REPEATED
@@ -113,10 +112,10 @@ def main(
     print(f"{to}: {size_of(trainer.params) / 1e6:.2f} million parameters, {size / 1e6:.1f} MB, step {trainer.step}")
 
 
-def averaged(params: Params, earlier: Params, share: float = 0.5) -> Params:
+def averaged(params: Params, earlier: Params) -> Params:
     """The mean of two checkpoints of one training, which lies in a flatter place than either and is a little better
     (Wortsman et al. 2022, "Model soups")."""
-    return jax.tree.map(lambda new, old: (1 - share) * new + share * old.astype(new.dtype), params, earlier)
+    return jax.tree.map(lambda new, old: (new + old.astype(new.dtype)) / 2, params, earlier)
 
 
 def size_of(params: Params) -> int:

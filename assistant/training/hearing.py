@@ -87,21 +87,14 @@ def tokenize(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
 def said(lines: Iterable[list[int]]) -> Pack:
     """A pack of the first of these, without tools; every token is a target."""
     pack = empty(SHAPE, [])
-    filled = number = row = start = 0
+    filled = row = start = 0
     for ids in lines:
         if start + len(ids) > SHAPE.row:
             row, start = row + 1, 0
         if row == SHAPE.rows or filled + len(ids) - 1 > SHAPE.targets:
             break
-        at = SHAPE.prefix + row * SHAPE.row + start
-        pack.tokens[at : at + len(ids)] = ids
-        pack.positions[at : at + len(ids)] = np.arange(len(ids))
-        pack.segments[row, start : start + len(ids)] = number + 1
-        answers = slice(filled, filled + len(ids) - 1)
-        pack.targets[answers] = np.arange(at, at + len(ids) - 1)
-        pack.labels[answers] = ids[1:]
-        pack.owners[answers] = number
-        filled, start, number = filled + len(ids) - 1, start + len(ids), number + 1
+        pack.add(row, start, ids, len(ids) - 1)
+        filled, start = filled + len(ids) - 1, start + len(ids)
     return pack
 
 

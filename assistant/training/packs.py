@@ -49,6 +49,18 @@ class Pack:
     owners: np.ndarray
     examples: list[Example]
 
+    def add(self, row: int, start: int, ids: list[int], answer: int) -> None:
+        """Put a segment there; its last `answer` tokens are targets."""
+        number, filled = int(self.owners.max()) + 1, int(np.count_nonzero(self.owners >= 0))
+        at = self.tokens.size - self.segments.size + row * self.segments.shape[1] + start
+        self.tokens[at : at + len(ids)] = ids
+        self.positions[at : at + len(ids)] = self.prefix + np.arange(len(ids))
+        self.segments[row, start : start + len(ids)] = number + 1
+        first, targets = at + len(ids) - answer, slice(filled, filled + answer)
+        self.targets[targets] = np.arange(first - 1, first - 1 + answer)
+        self.labels[targets] = ids[-answer:]
+        self.owners[targets] = number
+
 
 class Encoder:
     """Turns tools and examples into tokens exactly as the chat template renders them."""
@@ -92,16 +104,8 @@ class Encoder:
                 break
             if filled + answer > shape.targets:
                 break
-            row, start = fits[0], used[fits[0]]
-            used[row] += len(ids)
-            at = shape.prefix + row * shape.row + start
-            pack.tokens[at : at + len(ids)] = ids
-            pack.positions[at : at + len(ids)] = len(prefix) + np.arange(len(ids))
-            pack.segments[row, start : start + len(ids)] = len(pack.examples) + 1
-            first = at + len(ids) - answer
-            pack.targets[filled : filled + answer] = np.arange(first - 1, first - 1 + answer)
-            pack.labels[filled : filled + answer] = ids[-answer:]
-            pack.owners[filled : filled + answer] = len(pack.examples)
+            pack.add(fits[0], used[fits[0]], ids, answer)
+            used[fits[0]] += len(ids)
             pack.examples.append(example)
             filled += answer
         return pack
