@@ -21,6 +21,7 @@ from assistant.llm import Engine, Model, load
 from assistant.llm import kernels as inference
 from assistant.planning.planned import PlanningError
 from assistant.planning.planner import Planner
+from assistant.planning.prompt import exemplified
 from assistant.planning.spelling import spell
 from assistant.plugin.plan import Reference
 from assistant.plugin.signature import ToolSpec
@@ -156,7 +157,8 @@ def _domains(model: Model, tools: Mapping[str, ToolSpec]) -> list[Domain]:
             for _ in range(DESCRIBED):
                 found += [t for tool in theirs.values() if (t := described(tool, theirs.values(), rng, "adapted"))]
             if found:
-                domains.append(Domain(plugin, dict(theirs), tuple(found)).spelled())
+                shown = {name: exemplified(tool) for name, tool in theirs.items()}
+                domains.append(Domain(plugin, shown, tuple(found)).spelled())
     return domains
 
 
