@@ -45,7 +45,7 @@ TEXT_LIMIT = 4000  # characters
 AUDIO_LIMIT = 25 << 20  # bytes
 WAITING_LIMIT = 32  # commands that are being understood or wait for it
 SLOTS = 2  # plans made at the same time
-LONGEST_WAIT = 120.0
+LONGEST_WAIT = 600.0
 EVENT_PAUSE = 0.5
 LOOK_S = 2.0  # how often one who waits looks around
 

@@ -202,12 +202,14 @@ class Commands:
             row = c.execute(sa.select(commands).where(commands.c.key == key)).mappings().first()
         return dict(row) if row else None
 
-    def last(self, session: str, before: float) -> dict[str, Any] | None:
-        """The session's newest command before a time that has a plan with steps."""
+    def last(self, session: str, before: float, planned: bool) -> dict[str, Any] | None:
+        """The session's newest command before a time that has a plan with steps; `planned`: also one that was only
+        planned."""
+        statuses = (SUBMITTED, *ASKING, *(("planned",) if planned else ()))
         query = (
             sa.select(commands)
             .where(commands.c.session == session, commands.c.created < before, commands.c.continues.is_(None))
-            .where(commands.c.status.in_((SUBMITTED, *ASKING)))
+            .where(commands.c.status.in_(statuses))
             .order_by(commands.c.created.desc())
         )
         with self._store.read() as c:

@@ -6,13 +6,15 @@ Unknown keys are refused with the line.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as Undecodable
 
@@ -23,11 +25,23 @@ class SettingsError(ValueError):
     """The settings cannot be used; the message names the file or variable, the key and the fault."""
 
 
+def _absolute(path: Any) -> Path:
+    """Tools run in folders of their own, where a relative path would mean another one."""
+    return Path(path).expanduser().absolute()
+
+
 def _paths(value: Any) -> Any:
     """Folders are given as a list, or in one string separated by the system's path separator."""
     if isinstance(value, str):
-        value = [p for p in value.split(os.pathsep) if p]
-    return [Path(p).expanduser() for p in value] if isinstance(value, (list, tuple)) else value
+        value = json.loads(value) if value.lstrip().startswith("[") else [p for p in value.split(os.pathsep) if p]
+    return list(map(_absolute, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _zone(name: str | None) -> str | None:
+    try:
+        return name and ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"there is no time zone {name!r}; give an IANA name such as Europe/Berlin") from error
 
 
 def _words(value: Any) -> Any:
@@ -59,7 +73,9 @@ class Settings(BaseSettings):
         None, pattern=r"^[a-z]{2,3}$", description="what is spoken, such as en; by default Whisper detects it"
     )
     database_url: str | None = Field(None, description="postgresql://…; default SQLite in the data folder")
-    timezone: str | None = Field(None, description="IANA name such as Europe/Berlin; default the system's")
+    timezone: Annotated[str | None, AfterValidator(_zone)] = Field(
+        None, description="IANA name such as Europe/Berlin; default the system's"
+    )
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     allowed_hosts: Words = Field(default_factory=list, description="further names for the Host header")
@@ -87,7 +103,7 @@ class Settings(BaseSettings):
 def load_settings(**flags: Any) -> Settings:
     """Settings from file, environment and flags (None means not given). Raises SettingsError."""
     given = {k: v for k, v in flags.items() if v is not None}
-    home = Path(given.get("home") or os.environ.get("ASSISTANT_HOME") or DEFAULT_HOME).expanduser()
+    home = _absolute(given.get("home") or os.environ.get("ASSISTANT_HOME") or DEFAULT_HOME)
     file = home / "config.toml"
     values = _read(file)
     environment = {n[len("ASSISTANT_") :].lower() for n, v in os.environ.items() if n.startswith("ASSISTANT_") and v}

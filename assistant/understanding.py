@@ -182,19 +182,19 @@ class Understanding:
 
     async def _last(self, row: dict[str, Any]) -> dict[str, Any] | None:
         """The command before this one in its session: id, text, answers, plan, question, whether the executor has it
-        (`began`) and whether it has results."""
-        before = await self._a._db(self._a.commands.last, row["session"], row["created"])
+        (`began`) and whether it has results, or would have if it were not only planned."""
+        before = await self._a._db(self._a.commands.last, row["session"], row["created"], row["plan_only"])
         if before is None or row["created"] - before["created"] > FOLLOWS_S:
             return None
         now = await self._a.rest(before["id"], TURN_S)
         before = await self._a._db(self._a.commands.get, before["id"])
         if not now.plan.steps:
             return None
-        began = before["status"] == SUBMITTED
+        began, only_planned = before["status"] == SUBMITTED, before["status"] == "planned"
         return {
             "id": before["id"], "text": before["text"], "shown": "", "plan": now.plan, "made": len(now.plan.steps),
             "answers": tuple(before["planned"]["answers"]), "question": now.question, "began": began,
-            "results": began and now.status in FINISHED, "previous": before["previous"],
+            "results": only_planned or (began and now.status in FINISHED), "previous": before["previous"],
         }  # fmt: skip
 
     def _corrects(self, row: dict[str, Any], last: dict[str, Any]) -> bool:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from assistant.assistant import LONGEST_WAIT
+
 Status = Literal["planned", "running", "needs_confirmation", "needs_answer", "done", "failed", "refused", "cancelled"]
 PLAN = {
     "steps": [
@@ -62,7 +64,7 @@ class Wish(BaseModel):
     session: Session | None = Field(None, description="commands of one session may refer to the one before")
     approve: bool = Field(False, description="messages leave without a further question")
     plan_only: bool = Field(False, description="make the plan and do not carry it out")
-    wait: float = Field(30.0, ge=0, le=120, description="seconds to wait for the end or a question")
+    wait: float = Field(30.0, ge=0, le=LONGEST_WAIT, description="seconds to wait for the end or a question")
 
 
 class CommandText(Wish):
@@ -92,7 +94,7 @@ class Answer(BaseModel):
     question: str | None = Field(
         None, max_length=20_000, description="text of the question that is answered; 409 when another one is open"
     )
-    wait: float = Field(30.0, ge=0, le=120)
+    wait: float = Field(30.0, ge=0, le=LONGEST_WAIT)
 
     @model_validator(mode="after")
     def _one(self) -> Answer:

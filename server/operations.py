@@ -106,6 +106,7 @@ def notices(assistant: Assistant) -> list[str]:
         found.append("No photo folders are set (ASSISTANT_PHOTOS).")
     if not assistant.settings.contacts:
         found.append("No contacts are set (ASSISTANT_CONTACTS).")
+    found += [f"Contacts: {problem}." for problem in assistant.executor.book.problems]
     if not assistant.settings.smtp_url and not assistant.settings.channels:
         found.append("Messages stay in the outbox: no mail server or channel is set.")
     found += [f"The plugin {p.name} cannot be used: {p.error}" for p in assistant.registry.plugins.values() if p.error]

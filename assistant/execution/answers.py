@@ -26,6 +26,10 @@ def understand(kind: str, choices: Sequence[str], *, confirm: bool | None, choic
     words = simple((text or "").replace(",", " "))
     if text is not None and not words:
         raise AnswerError("the answer is empty")
+    if choice is not None and choices and not 1 <= choice <= len(choices):
+        raise AnswerError(f"there is no choice {choice}; the choices are 1 to {len(choices)}")
+    if choice is not None and choices and kind != "choose":
+        words = text = choices[choice - 1]
     if kind == "confirm":
         if confirm is None and words in YES | NO:
             confirm = words in YES
@@ -35,8 +39,6 @@ def understand(kind: str, choices: Sequence[str], *, confirm: bool | None, choic
     if kind == "choose":
         choice = _choice(words, choices) if choice is None and words else choice
         if choice is not None:
-            if not 1 <= choice <= len(choices):
-                raise AnswerError(f"there is no choice {choice}; the choices are 1 to {len(choices)}")
             return {"choice": choice}
     if text is None:
         raise AnswerError(f"the question wants {'a choice or ' if kind == 'choose' else ''}a text")

@@ -1,8 +1,8 @@
 """The address book: who is meant by the words of the user.
 
-Read from vCard files. A name is looked up in this order, and the first kind of match that finds anybody decides:
-full name, nickname or relation or title, group, given or family name, close spelling (or close sound: speech
-misspells names). Two people found the same way are a question, never a guess.
+Read from vCard files. Words mean those whose full, given or family name, nickname, relation or title they are; a group,
+when they are nobody's more than a given or family name; and where nothing is the same, a name of close spelling (or
+close sound: speech misspells names). Two people are a question, never a guess.
 
 Read from a card: FN, N, NICKNAME, EMAIL, TEL, TITLE, ROLE, CATEGORIES and KIND:group with MEMBER, IMPP and
 X-<SERVICE> as handles, X-APPRISE as an address of its own, RELATED (vCard 4) with a relation to the user:
@@ -92,7 +92,7 @@ class AddressBook:
 
     @property
     def people(self) -> list[Person]:
-        files = sorted({f for p in self._paths for f in (sorted(p.rglob("*.vcf")) if p.is_dir() else [p])})
+        files = sorted({f for p in self._paths for f in (_cards_in(p) if p.is_dir() else [p])})
         stamp = tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.is_file())
         if stamp != self._stamp:
             self.problems = [f"{p}: there is no such file or folder" for p in self._paths if not p.exists()]
@@ -108,7 +108,7 @@ class AddressBook:
             text = file.read_bytes().decode("utf-8", "replace")
             return [c for c in vobject.readComponents(text, ignoreUnreadable=True) if c.name == "VCARD"]
         except Exception as problem:  # a card of another program must not stop the others
-            self.problems.append(f"{file}: {problem}")
+            self.problems.append(f"{file}: no vCards can be read from it ({type(problem).__name__})")
             return []
 
     def match(self, words: str) -> Match:
@@ -117,18 +117,22 @@ class AddressBook:
         if not query:
             return Match()
         wanted = {query, *(w for group in ALIKE if query in group for w in group)}
-        for key in (_full, _called):
-            if found := [p for p in people if key(p) & wanted]:
-                return _decide(found)
+        part = [p for p in people if _parts(p) & wanted]
+        if found := [p for p in people if (_full(p) | _called(p)) & wanted]:
+            return _decide([*found, *part])
         if group := [p for p in people if query in map(simple, p.groups)]:
             return Match(people=tuple(group))
-        if found := [p for p in people if _parts(p) & wanted]:
-            return _decide(found)
+        if part:
+            return _decide(part)
         if found := [p for p in people if any(_close(query, name) for name in _all(p))]:
             return _decide(found)
         scored = [(max((fuzz.ratio(query, n) for n in _all(p)), default=0.0), p) for p in people]
         nearest = sorted(scored, key=lambda s: -s[0])[:4]
         return Match(nearest=tuple(p for score, p in nearest if score >= NEAR))
+
+
+def _cards_in(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.suffix.lower() in (".vcf", ".vcard")]
 
 
 def simple(words: str) -> str:

@@ -262,10 +262,12 @@ def open_recogniser(
     Whisper name ("base", "small.en", "turbo") or a checkpoint file. cache_dir: folder for the generated language
     model (Whisper's own weights live where `openai-whisper` keeps them). language: ISO 639-1 code of what is spoken;
     None detects it. run: confines the decoder (see `decode`).
-    Raises ModelUnavailable when Whisper is demanded and cannot be had.
+    Raises ModelUnavailable when Whisper is demanded and cannot be had, or `model` is a file that is not there.
     """
     folder = Path(cache_dir).expanduser() if cache_dir else Path("~/.cache/voice-errands/speech").expanduser()
     name = model or DEFAULT_MODEL
+    if engine == "auto" and name not in weights.NAMES:
+        weights.check(name)  # a path that leads nowhere is a mistake, and no reason for the other engine
     offline = worker.EngineSpec("pocketsphinx", None, folder)
     fallback = offline if engine == "auto" else None
     if engine == "auto":

@@ -26,6 +26,24 @@ def test_lists_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     settings = load_settings(home=tmp_path)
     assert settings.allowed_hosts == ["assistant.example.org", "nas.local"]
     assert settings.photos == [Path("/photos"), Path("/more")]
+    monkeypatch.setenv("ASSISTANT_PHOTOS", '["/photos", "/more"]')
+    assert load_settings(home=tmp_path).photos == [Path("/photos"), Path("/more")]
     monkeypatch.setenv("ASSISTANT_CHANNELS", "self=ntfy://topic")
     with pytest.raises(SettingsError, match="must be JSON"):
         load_settings(home=tmp_path)
+
+
+def test_paths_are_absolute_because_tools_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSISTANT_PHOTOS", "photos")
+    settings = load_settings(home="data", contacts=["cards.vcf"])
+    assert (settings.home, settings.photos) == (tmp_path / "data", [tmp_path / "photos"])
+    assert settings.contacts == [tmp_path / "cards.vcf"]
+
+
+def test_a_time_zone_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(home=tmp_path, timezone="Europe/Berlin").timezone == "Europe/Berlin"
+    for wrong in ("Mars/Olympus", "../passwd"):
+        monkeypatch.setenv("ASSISTANT_TIMEZONE", wrong)
+        with pytest.raises(SettingsError, match=r"ASSISTANT_TIMEZONE.*Europe/Berlin"):
+            load_settings(home=tmp_path)

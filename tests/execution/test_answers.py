@@ -37,6 +37,8 @@ def test_answers():
     assert given("confirm", text="go ahead") == {"confirm": True}
     assert given("choose", BENS, text="Ben") == {"text": "Ben"}  # still two
     assert given("missing", text=" at nine ") == {"text": "at nine"}
+    assert given("missing", ("sepia", "blur"), choice=2) == {"text": "blur"}
+    assert [given("confirm", ("yes", "no"), choice=n) for n in (1, 2)] == [{"confirm": True}, {"confirm": False}]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_answers():
         ("choose", {"confirm": True}, "wants a choice"),
         ("missing", {"confirm": True}, "wants a text"),
         ("missing", {"text": "  "}, "empty"),
+        ("missing", {"choice": 3}, "there is no choice 3"),
         ("missing", {}, "exactly one"),
         ("missing", {"text": "a", "choice": 1}, "exactly one"),
     ],

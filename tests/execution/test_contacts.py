@@ -127,6 +127,21 @@ def test_two_are_a_question(book):
     ]
 
 
+def test_a_nickname_or_a_whole_name_does_not_outdo_a_given_name(tmp_path):
+    cards = [
+        ("Benjamin Ortiz", "NICKNAME:Ben"),
+        ("Ben Baker", "N:Baker;Ben;;;"),
+        ("Ada", "N:;Ada;;;"),
+        ("Ada Cole", "N:Cole;Ada;;;"),
+    ]
+    text = "".join(f"BEGIN:VCARD\nVERSION:3.0\nFN:{name}\n{line}\nEND:VCARD\n" for name, line in cards)
+    (tmp_path / "all.VCF").write_text(text)
+    book = AddressBook([tmp_path])
+    assert names(book.match("Ben")) == ([], ["Benjamin Ortiz", "Ben Baker"])
+    assert names(book.match("Ada")) == ([], ["Ada", "Ada Cole"])
+    assert names(book.match("Ben Baker")) == (["Ben Baker"], [])
+
+
 def test_nobody_gives_the_nearest(book):
     match = book.match("Bert Mueller")
     assert names(match) == ([], []) and match.nearest[0].name == "Ben Miller"

@@ -108,6 +108,18 @@ async def test_plan_only_runs_nothing(world: World) -> None:
     assert len(world.mails()) == before
 
 
+async def test_plans_alone_follow_each_other(world: World) -> None:
+    world.planner.says("gif of my last photo", SELECT, GIF)
+    world.planner.says("and to Alice", ("messages.send", {"to": ["Alice"], "attachments": ["^2"]}))
+    await world.command("gif of my last photo", plan_only=True, session="looks")
+    then = await world.command("and to Alice", plan_only=True, session="looks")
+    assert then["status"] == "planned", then
+    [earlier] = world.planner.asked[-1][1]
+    assert earlier.text == "gif of my last photo" and len(earlier.results) == 2
+    real = await world.client.post("/command", json={"text": "and to Alice", "session": "looks"})
+    assert world.planner.asked[-1][1] == [] and "the previous errand has 0 steps" in real.json()["detail"]
+
+
 async def test_missing_argument_completes_the_same_plan(world: World) -> None:
     world.planner.says("remind me to stretch", ("reminders.add", {"text": "stretch"}), missing=(1, "when"))
     command = await world.command("remind me to stretch")

@@ -251,6 +251,8 @@ async def test_auto_takes_the_offline_recogniser_without_weights(monkeypatch, tm
     assert open_recogniser("whisper", "base.en", tmp_path).engine == "whisper:base.en"
     with pytest.raises(ModelUnavailable, match=r"small\.pt"):
         open_recogniser("whisper", "small", tmp_path)
+    with pytest.raises(ModelUnavailable, match=r"mine\.pt"):
+        open_recogniser("auto", str(tmp_path / "mine.pt"), tmp_path)
 
 
 async def test_auto_goes_on_offline_when_the_weights_cannot_be_loaded(monkeypatch, tmp_path):

@@ -82,6 +82,21 @@ def test_random_takes_different_ones_without_repetition(demo: Path, surround) ->
     assert all(len(set(d)) == 4 for d in draws)
 
 
+def test_random_takes_one_of_a_burst(demo: Path, surround) -> None:
+    surround(demo)
+    for _ in range(8):
+        assert len(photos.select(about="my dog", order="random")) == 2
+
+
+def test_photos_of_the_same_time_are_ordered_by_their_names(tmp_path: Path, surround) -> None:
+    folder = tmp_path / "same"
+    for n in (3, 1, 4, 2, 5):
+        photo(folder / f"{n}.jpg", (n * 40, 0, 0), taken="2026:11:01 10:00:00")
+    surround(folder)
+    expected = [f"same/{n}.jpg" for n in range(1, 6)]
+    assert names(photos.select()) == names(photos.select(order="oldest")) == expected
+
+
 def test_exact_copies_count_once(demo: Path, surround) -> None:
     surround(demo)
     lake = [p for p in photos.select() if titles([p]) == {"Morning on the lake"}]

@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 
 FILE = "photos.db"
-VERSION = 1
+VERSION = 2
 SCHEMA = """
 CREATE TABLE photos (
     id INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL, folder INTEGER NOT NULL, bytes INTEGER, changed INTEGER,
@@ -19,7 +19,7 @@ CREATE TABLE photos (
     taken INTEGER, dated INTEGER, wall TEXT, clock TEXT, camera TEXT, latitude REAL, longitude REAL, city INTEGER,
     favorite INTEGER, fingerprint BLOB, shuffle INTEGER, decoded INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX by_time ON photos (kind, dated, taken, id) WHERE reason IS NULL;
+CREATE INDEX by_time ON photos (kind, dated, taken, path) WHERE reason IS NULL;
 CREATE INDEX by_chance ON photos (kind, shuffle) WHERE reason IS NULL;
 CREATE INDEX by_favorite ON photos (kind, favorite, dated, taken) WHERE reason IS NULL AND favorite = 1;
 CREATE INDEX by_city ON photos (city, kind, dated, taken) WHERE reason IS NULL AND city IS NOT NULL;

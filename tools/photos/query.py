@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,10 @@ def choose(wanted: Wanted) -> list[Photo]:
 def search(db: sqlite3.Connection, wanted: Wanted, here: Context) -> Iterator[Row]:
     """The candidates in order, copies and bursts collapsed. Raises NotFound when there is none."""
     where = _conditions(db, wanted, here)
-    rows = _collapsed(_random(db, where, wanted) if wanted.order == "random" else _ordered(db, where, wanted))
+    if wanted.order == "random":
+        rows = _apart(_random(db, where, wanted))
+    else:
+        rows = _collapsed(_ordered(db, where, wanted))
     first = next(rows, None)
     if first is None:
         raise NotFound(f"no {wanted.kind} is {where.said}" if where.said else f"there is no {wanted.kind}")
@@ -237,7 +241,7 @@ def _ordered(db: sqlite3.Connection, where: Where, wanted: Wanted) -> Iterator[R
     down = "DESC" if wanted.order == "newest" else "ASC"
     for dated in (1, 0):
         sql = (f"SELECT {COLUMNS} FROM {where.table} WHERE {' AND '.join(where.sql)} AND p.dated = {dated} "
-               f"ORDER BY p.taken {down}, p.id")  # fmt: skip
+               f"ORDER BY p.taken {down}, p.path")  # fmt: skip
         yield from (Row(*row) for row in db.execute(sql, where.values))
 
 
@@ -248,8 +252,25 @@ def _random(db: sqlite3.Connection, where: Where, wanted: Wanted) -> Iterator[Ro
     start = random.getrandbits(31)
     for comparison in (">=", "<"):
         sql = (f"SELECT {COLUMNS} FROM {where.table} WHERE {' AND '.join(where.sql)} AND p.shuffle {comparison} ? "
-               "ORDER BY p.shuffle, p.id")  # fmt: skip
+               "ORDER BY p.shuffle, p.path")  # fmt: skip
         yield from (Row(*row) for row in db.execute(sql, [*where.values, start]))
+
+
+def _apart(rows: Iterator[Row]) -> Iterator[Row]:
+    """Exact copies once, and no two of a burst (one camera, less than BURST_MS apart), whatever the order."""
+    seen: set[bytes] = set()
+    times: dict[str, list[int]] = {}  # of each camera, sorted
+    for row in rows:
+        if row.fingerprint in seen:
+            continue
+        seen.add(row.fingerprint)
+        if row.dated and row.camera:
+            known = times.setdefault(row.camera, [])
+            at = bisect_left(known, row.taken)
+            if any(abs(row.taken - other) < BURST_MS for other in known[max(0, at - 1) : at + 1]):
+                continue
+            known.insert(at, row.taken)
+        yield row
 
 
 def _collapsed(rows: Iterator[Row]) -> Iterator[Row]:

@@ -19,12 +19,17 @@ class Outbox:
 
     def __init__(self, folder: Path):
         self._folder = folder
+        with contextlib.suppress(OSError):  # told when something is to be put into it
+            self._create()
+
+    def _create(self) -> None:
+        mailbox.Maildir(self._folder, create=True)
+        self._folder.chmod(0o700)
 
     def send(self, message: Message) -> None:
         data = compose(message, None).as_bytes()
         try:
-            mailbox.Maildir(self._folder, create=True)
-            self._folder.chmod(0o700)
+            self._create()
             draft = self._folder / "tmp" / f"{message.id}.eml"
             write_private(draft, data)
             target = self._folder / "new" / draft.name
