@@ -15,7 +15,6 @@ one", "Alice") is that answer, and gives back the command that it continues.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import secrets
@@ -55,7 +54,6 @@ class Plans(Protocol):
 
     def plan(self, text: str, history: Any = ()) -> Planned: ...
     def complete(self, planned: Planned, answer: str) -> Planned: ...
-    def warm_up(self) -> None: ...
 
 
 class Assistant:
@@ -152,14 +150,20 @@ class Assistant:
                 self._follow(row["id"])
 
     async def _unsubmitted(self, row: dict[str, Any]) -> bool:
-        """Whether a crash came between the plan and its start."""
-        return await self._db(self.executor.store.errand, row["id"]) is None
+        """Whether a crash came between the plan and its start, and not so long ago that its errand may be forgotten."""
+        return row["created"] > self._forgotten() and await self._db(self.executor.store.errand, row["id"]) is None
 
     async def _clean(self) -> None:
         while True:
-            with contextlib.suppress(Exception):
-                await self._db(self.commands.purge, time.time() - self.settings.keep_days * 86400)
+            try:
+                await self._db(self.commands.purge, self._forgotten())
+            except Exception:
+                log.exception("cleaning up")
             await asyncio.sleep(86400)
+
+    def _forgotten(self) -> float:
+        """Before this moment nothing is remembered."""
+        return time.time() - self.settings.keep_days * 86400
 
     # commands
 
@@ -372,8 +376,10 @@ class Assistant:
     async def _fail(self, id: str, status: int, title: str, detail: str) -> None:
         problem = {"status": status, "title": title, "detail": detail}
         events = (("reply", {"text": detail}), ("status", {"status": "failed"}))
-        metrics.ENDED.labels("failed").inc()
-        await self._update(id, *events, expect=("running", SUBMITTED), status="failed", reply=detail, problem=problem)
+        failed = {"status": "failed", "reply": detail, "problem": problem}
+        if await self._update(id, *events, expect=("running", SUBMITTED), **failed):
+            metrics.ENDED.labels("failed").inc()
+        self.hearing.forget(id)
 
     async def _update(self, id: str, *events: tuple[str, dict[str, Any]], **values: Any) -> bool:
         changed = await self._db(lambda: self.commands.update(id, *events, **values))

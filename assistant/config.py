@@ -27,6 +27,8 @@ class SettingsError(ValueError):
 
 def _absolute(path: Any) -> Path:
     """Tools run in folders of their own, where a relative path would mean another one."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"{path!r} is no path")
     return Path(path).expanduser().absolute()
 
 

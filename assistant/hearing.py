@@ -98,8 +98,6 @@ class Hearing:
         except FileNotFoundError:
             raise NotUnderstood(SpeechError("the recording is gone; record it again")) from None
         except SpeechError as error:
-            if error.status < 500:  # else it is not the recording's fault
-                self.forget(id)
             raise NotUnderstood(error) from error
         return {"text": found.text, "language": found.language, "confidence": round(found.confidence, 3),
                 "engine": found.engine}  # fmt: skip
@@ -136,9 +134,10 @@ class Hearing:
 
     async def _open(self) -> Recogniser:
         try:
+            hints = await asyncio.to_thread(self.hints)
             recogniser = await asyncio.to_thread(
                 open_recogniser, self._settings.speech_engine, self._settings.speech_model,
-                self._settings.home / "speech", self.hints(), language=self._settings.speech_language, run=self.decode,
+                self._settings.home / "speech", hints, language=self._settings.speech_language, run=self.decode,
             )  # fmt: skip
             try:
                 await recogniser.warm()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,7 @@ from assistant.speech import NothingHeard, Recogniser, SpeechError, Transcript
 from assistant.speech.decode import decode
 from assistant.speech.endpoint import LONGEST
 from assistant.speech.errors import RecogniserDied
-from assistant.speech.phrases import NO, YES
 from assistant.speech.sources import microphone, recording
-from assistant.speech.spoken import spoken
 from assistant.speech.types import SAMPLE_RATE, Expected
 from assistant.speech.vad import VoiceDetector
 
@@ -111,7 +109,9 @@ class Ears:
 class Conversation:
     """Commands, their questions and their replies, for one person."""
 
-    def __init__(self, assistant: Assistant, ears: Ears, console: Console, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, assistant: Assistant, ears: Ears, console: Console, say: Callable[[str], Awaitable[None]]
+    ) -> None:
         self._assistant, self._ears, self._console, self._say = assistant, ears, console, say
         self._session: str | None = None
 
@@ -136,7 +136,7 @@ class Conversation:
                 break
         if command.reply:
             self._console.print(command.reply)
-            self._say(command.reply)
+            await self._say(command.reply)
         return command
 
     def _show_steps(self, command: Command, shown: set[tuple[str, str]]) -> None:
@@ -153,7 +153,7 @@ class Conversation:
         self._console.print(Text(text, "yellow"))
         for number, choice in enumerate(choices, 1):
             self._console.print(f"  {number}. {choice}")
-        self._say(text)
+        await self._say(text)
         for _ in range(ATTEMPTS):
             try:
                 said = await self._ears.utterance(text, "consent" if kind == "confirm" else "answer")
@@ -184,8 +184,10 @@ def meaning(text: str, kind: str, choices: list[str]) -> dict[str, Any]:
 
 def consent(text: str) -> bool | None:
     """True for a clear yes, False for a clear no, None for everything else."""
-    words = spoken(text)
-    return True if words in YES else False if words in NO else None
+    try:
+        return bool(understand("confirm", (), confirm=None, choice=None, text=text)["confirm"])
+    except AnswerError:
+        return None
 
 
 def chosen(text: str, choices: list[str]) -> int | None:
@@ -228,18 +230,16 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def speaker(wanted: bool, console: Console) -> Callable[[str], None]:
+def speaker(wanted: bool, console: Console) -> Callable[[str], Awaitable[None]]:
     """Reads text aloud, where that is wanted and espeak-ng is installed."""
     program = shutil.which("espeak-ng") if wanted else None
     if wanted and program is None:
         console.print("Replies cannot be spoken: sudo apt-get install espeak-ng")
-    if program is None:
-        return lambda text: None
 
-    def say(text: str) -> None:
-        import subprocess
-
-        subprocess.run([program, "--stdin"], input=text.encode(), check=False, timeout=60)
+    async def say(text: str) -> None:
+        if program is not None:
+            process = await asyncio.create_subprocess_exec(program, "--stdin", stdin=asyncio.subprocess.PIPE)
+            await process.communicate(text.encode())
 
     return say
 

@@ -149,10 +149,11 @@ class Understanding:
             told.append(("reply", {"text": values["reply"]}))
         if status != SUBMITTED:
             told.append(("status", {"status": status}))
-        if status in ("refused", "planned"):
-            metrics.ENDED.labels(status).inc()
         kept = {"status": status, "planned": planned_json(planned, answers), **values}
-        return await self._a._update(id, *told, expect=("running",), **kept) and status == SUBMITTED
+        changed = await self._a._update(id, *told, expect=("running",), **kept)
+        if changed and status in ("refused", "planned"):
+            metrics.ENDED.labels(status).inc()
+        return changed and status == SUBMITTED
 
     async def _planned(self, text: str, earlier: Earlier | None) -> Planned:
         history = [earlier] if earlier else []

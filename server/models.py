@@ -176,6 +176,14 @@ class ReminderOut(BaseModel):
     raised: dt.datetime | None = Field(description="when the user was told")
 
 
+class NoteOut(BaseModel):
+    """A note that the user dictated."""
+
+    errand: str = Field(description="the command that it came from")
+    text: str
+    created: dt.datetime
+
+
 class ProblemOut(BaseModel):
     """An error (RFC 9457)."""
 

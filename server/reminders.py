@@ -1,4 +1,4 @@
-"""`/reminders`: what the user wanted to be reminded of, and each as it becomes due."""
+"""`/reminders`: what the user wanted to be reminded of, and each as it becomes due. `/notes`: what was to be noted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from assistant.execution.errand import Event
 
 from . import events
 from .commands import of, problems
-from .models import ReminderOut
+from .models import NoteOut, ReminderOut
 
 MISSED = dt.timedelta(days=1)  # a page that is opened for the first time is told of those that became due since
 EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
@@ -29,6 +29,12 @@ async def get_reminders(request: Request, limit: Annotated[int, Query(ge=1, le=2
     """Reminders, those that are due last first."""
     found = await asyncio.to_thread(of(request).executor.reminders.all, limit)
     return [reminder.to_json() for reminder in found]
+
+
+@router.get("/notes", response_model=list[NoteOut], responses=problems())
+async def get_notes(request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Any:
+    """Notes, the newest first."""
+    return await asyncio.to_thread(of(request).executor.reminders.notes, limit)
 
 
 @router.get("/reminders/events", response_class=StreamingResponse,

@@ -95,8 +95,8 @@ def _faults() -> Iterator[None]:
         raise Unusable(f"broken: {' '.join(str(error).split())[:120] or type(error).__name__}") from error
 
 
-def decode(path: Path, box: tuple[int, int], *, cover: bool = False) -> Image:
-    """The upright picture in sRGB (mode RGB), scaled down to fit into `box` = (width, height), or to cover it.
+def decode(path: Path, box: tuple[int, int]) -> Image:
+    """The upright picture in sRGB (mode RGB), scaled down to fit into `box` = (width, height).
 
     Never scaled up. Raises Unusable when the pixels cannot be decoded.
     """
@@ -107,8 +107,7 @@ def decode(path: Path, box: tuple[int, int], *, cover: bool = False) -> Image:
         if turn in TURNS_SIDEWAYS:
             box = box[1], box[0]
         width, height = image.size
-        ratios = box[0] / width, box[1] / height
-        scale = min(1.0, max(ratios) if cover else min(ratios))
+        scale = min(1.0, box[0] / width, box[1] / height)
         size = max(1, round(width * scale)), max(1, round(height * scale))
         image.draft("RGB", (2 * size[0], 2 * size[1]))  # twice: the DCT's own reduction is not the best filter
         profile = image.info.get("icc_profile")

@@ -11,9 +11,8 @@
 
 `submit` checks the plan (PlanError) and starts it; a request with an `id` that is known returns that errand
 (idempotency). `missing=(step, argument)` with `question` starts the errand with a question of kind "missing"; the
-answer completes the plan. `^n` refers to the session's newest finished errand; `await executor.earlier(session)`
-lists them for the planner. `state`, `answer` and `cancel` raise UnknownErrand; `answer` raises AnswerError when
-nothing is asked or the answer does not fit.
+answer completes the plan. `^n` refers to the session's newest finished errand. `state`, `answer` and `cancel` raise
+UnknownErrand; `answer` raises AnswerError when nothing is asked or the answer does not fit.
 
 ErrandState: id, session, text, plan, status, steps (StepState: id, tool, status, summary, ms, artifacts, error),
 effects, question (Question: kind "confirm" | "choose" | "missing", text, choices) or None, reply, created, finished,

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from assistant.plugin.signature import Type
+from assistant.speech import phrases
 
 from .contacts import simple
 from .errand import AnswerError, NotAsked
 
-YES = {"yes", "yeah", "yep", "ok", "okay", "sure", "do it", "send it", "go ahead", "please do", "correct", "right", "y"}
-NO = {"no", "nope", "don't", "do not", "stop", "cancel", "never mind", "n", "not now"}
+YES = frozenset(map(simple, (*phrases.YES, "please do", "right", "y")))
+NO = frozenset(map(simple, (*phrases.NO, "do not", "not now", "n")))
 _TENS = "zero one two three four five six seven eight nine ten"
 NUMBERS = f"{_TENS} eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
 ORDINALS = ["zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]

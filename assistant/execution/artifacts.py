@@ -17,6 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 CHUNK = 1 << 20
 HEAD_BYTES = 4096
@@ -74,11 +75,17 @@ class ArtifactStore:
             head = file.read(HEAD_BYTES)
             file.seek(0)
             media_type = sniff(head)
-            digest, size = self._copy(file, media_type)
-        artifact_id = secrets.token_urlsafe(16)
-        row = (artifact_id, clean_name(name, media_type), media_type, size, digest, time.time())
-        with self._lock, self._index as index:
-            index.execute("INSERT INTO artifact VALUES (?, ?, ?, ?, ?, ?)", row)
+            copy, digest, size = self._copy(file)
+        row = (secrets.token_urlsafe(16), clean_name(name, media_type), media_type, size, digest, time.time())
+        target = self._path(digest, media_type)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._lock, self._index as index:  # one transaction: nobody removes the same contents in between
+                index.execute("INSERT INTO artifact VALUES (?, ?, ?, ?, ?, ?)", row)
+                copy.replace(target)
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            raise
         return self._artifact(row)
 
     def get(self, artifact_id: str) -> StoredArtifact:
@@ -112,23 +119,21 @@ class ArtifactStore:
         with self._lock:
             self._index.close()
 
-    def _copy(self, file: object, media_type: str) -> tuple[str, int]:
+    def _copy(self, file: BinaryIO) -> tuple[Path, str, int]:
+        """A read-only copy in the store's folder, the digest of its contents and their size."""
         digest, size = hashlib.sha256(), 0
         fd, temporary = tempfile.mkstemp(dir=self._folder, prefix=".new-")
         try:
             with os.fdopen(fd, "wb") as out:
-                while chunk := file.read(CHUNK):  # type: ignore[attr-defined]
+                while chunk := file.read(CHUNK):
                     digest.update(chunk)
                     out.write(chunk)
                     size += len(chunk)
                 os.fchmod(out.fileno(), 0o400)
-            target = self._path(digest.hexdigest(), media_type)
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            Path(temporary).replace(target)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        return digest.hexdigest(), size
+        return Path(temporary), digest.hexdigest(), size
 
     def _path(self, digest: str, media_type: str) -> Path:
         return self._folder / "contents" / digest[:2] / (digest + SUFFIXES[media_type])

@@ -34,6 +34,7 @@ logging.getLogger("vobject").setLevel(logging.CRITICAL)
 CLOSE, SOUNDS, NEAR = 80, 55, 38  # rapidfuzz ratios: alike, alike when it sounds the same, worth offering
 SHORTEST = 4  # letters of a name that is found by its sound; shorter words sound like too many others
 MAX_CARD_BYTES = 32 << 20
+CARD = re.compile(r"^(?=BEGIN:VCARD\s*$)", re.IGNORECASE | re.MULTILINE)
 EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z]{2,}")
 PHONE = re.compile(r"\+?\d[\d ()/.-]{4,}\d")
 LEADING = re.compile(r"^(?:to|the|my|our|all of|everyone in|everybody in|all|mister|missus|mr|mrs|ms|miss|dr)\.? ")
@@ -105,11 +106,19 @@ class AddressBook:
             self.problems.append(f"{file}: larger than {MAX_CARD_BYTES >> 20} MiB, skipped")
             return []
         try:
-            text = file.read_bytes().decode("utf-8", "replace")
-            return [c for c in vobject.readComponents(text, ignoreUnreadable=True) if c.name == "VCARD"]
-        except Exception as problem:  # a card of another program must not stop the others
-            self.problems.append(f"{file}: no vCards can be read from it ({type(problem).__name__})")
+            parts = CARD.split(file.read_bytes().decode("utf-8-sig", "replace"))
+        except OSError as error:
+            self.problems.append(f"{file}: {error.strerror}")
             return []
+        cards = []
+        for number, part in enumerate(parts[1:], 1):
+            try:
+                cards.append(vobject.readOne(part, ignoreUnreadable=True))
+            except Exception as problem:  # a card of another program must not stop the others
+                self.problems.append(f"{file}: card {number} cannot be read ({type(problem).__name__})")
+        if not parts[1:]:
+            self.problems.append(f"{file}: there is no vCard in it")
+        return cards
 
     def match(self, words: str) -> Match:
         """Who is meant. Empty everywhere when there are no contacts at all."""

@@ -87,6 +87,8 @@ class Dispatcher:
         if kind == "Send":
             return await self._send(call, wish)
         if kind == "FindContact":
+            if simple(wish["name"]) not in call.spoken:
+                raise Refused(f"{call.spec.name} wants to look up {wish['name']}, which is not what was asked for")
             people = await find_people(wish["name"], self.book, call.ask, addresses=False)
             if len(people) > 1:
                 names = join([p.name for p in people])
@@ -256,9 +258,8 @@ class Dispatcher:
             await self._deliver(row, errand_open=False)
 
     def _person(self, uid: str) -> Person | None:
-        if literal(uid):
-            return stranger(uid)
-        return next((p for p in self.book.people if p.uid == uid), None)
+        known = next((p for p in self.book.people if p.uid == uid), None)
+        return known or (stranger(uid) if literal(uid) else None)
 
     async def _do(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
@@ -268,7 +269,8 @@ def _receipt(rows: list[Effect]) -> dict[str, Any]:
     """The result of a message whose rows are all settled. Raises Failed when one of them was not sent."""
     sent = [row for row in rows if row.state == "sent"]
     ids = [message_id_of(row) for row in sent]
-    receipt = {"$type": "Receipt", "to": [row.name for row in sent], "channel": sent[0].channel if sent else "",
+    channels = ", ".join(dict.fromkeys(row.channel for row in sent))
+    receipt = {"$type": "Receipt", "to": [row.name for row in sent], "channel": channels,
                "message_id": ids[0] if ids else ""}  # fmt: skip
     if len(sent) == len(rows):
         return receipt

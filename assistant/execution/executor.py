@@ -50,6 +50,7 @@ T = TypeVar("T")
 APPLICATION_VERSION = "errands-1"
 RECOVERIES = 100  # an errand that takes the service down with it is given up after so many starts
 REMIND_S = 1.0
+TICK = dt.timedelta(microseconds=1)  # between reminders of one second, whose moments are their ids for readers
 REMINDERS = "reminders"  # what is rung when one is raised
 FORGET_QUESTION_S = 7 * 86400.0
 _current: Executor | None = None
@@ -240,10 +241,6 @@ class Executor:
         """Errands, newest first."""
         return [await self.state(id) for id in await self._db(self.store.recent, limit, session)]
 
-    async def earlier(self, session: str, limit: int = 3) -> list[ErrandState]:
-        """The session's finished errands, newest first; `^n` of the next one is the first's."""
-        return [await self.state(id) for id in await self._db(self.store.recent, limit, session, ("done", "failed"))]
-
     async def purge(self, before: dt.datetime) -> int:
         """Forget errands that finished before a time, their files and copies; how many errands."""
         ids = await self._db(self.store.purge, before.timestamp())
@@ -307,10 +304,10 @@ class Executor:
     async def raise_reminders(self, now: dt.datetime) -> list[ReminderState]:
         """Raise those that are due, each once: as an event of its errand, and through the channel `self`."""
         raised = []
-        for reminder in await self._db(self.reminders.due, now):
+        for i, reminder in enumerate(await self._db(self.reminders.due, now, self._id)):
             # Planned first: after a crash in between it is raised again, but can be delivered only once.
             await self._db(self._dispatcher.plan_reminder, reminder.errand, reminder.step, reminder.text)
-            if await self._tell(reminder.errand, self.reminders.raise_, reminder, now):
+            if await self._tell(reminder.errand, self.reminders.raise_, reminder, now + i * TICK):
                 raised.append(reminder)
                 self._bell.ring(REMINDERS)
         if raised or not self._reminded:
@@ -333,7 +330,7 @@ class Executor:
         while True:
             try:
                 await self.purge(dt.datetime.now(dt.UTC) - dt.timedelta(days=self.settings.keep_days))
-                for id in await self._db(self.store.waiting_since, time.time() - FORGET_QUESTION_S):
+                for id in await self._db(self.store.waiting_since, time.time() - FORGET_QUESTION_S, self._id):
                     await self.cancel(id)
             except Exception:
                 log.exception("cleaning up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -30,7 +31,7 @@ async def find_people(words: str, book: AddressBook, ask: Ask, said: tuple[str, 
             if heard and not any(is_span(words, text) for text in heard):
                 raise Refused(f"the address {address} was not said, so nothing is sent to it")
             return (stranger(address),)
-        match = book.match(words)
+        match = await asyncio.to_thread(book.match, words)
         if match.people:
             return match.people
         key = f"who:{words.casefold()}"

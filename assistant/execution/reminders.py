@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .store import Store, add_event, notes, reminders
+from .store import Store, add_event, errands, notes, reminders
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,13 @@ class Reminders:
         self._once(notes, {"errand": errand, "step": step, "text": text, "created": time.time()})
         return {"$type": "Note", "text": text}
 
-    def due(self, now: dt.datetime) -> list[ReminderState]:
-        """Those whose time has come and that were not raised yet, the earliest first."""
+    def due(self, now: dt.datetime, executor: str) -> list[ReminderState]:
+        """Those of an executor's errands whose time has come and that were not raised yet, the earliest first."""
         with self._store.read() as c:
             late = (reminders.c.due <= now.timestamp()) & reminders.c.raised.is_(None)
-            return [_state(r) for r in c.execute(sa.select(reminders).where(late).order_by(reminders.c.due))]
+            query = sa.select(reminders).join(errands, errands.c.id == reminders.c.errand)
+            query = query.where(late, errands.c.executor == executor).order_by(reminders.c.due)
+            return [_state(r) for r in c.execute(query)]
 
     def raise_(self, reminder: ReminderState, now: dt.datetime) -> bool:
         """Note that a reminder is raised, and tell it as an event of its errand. False when it was raised already."""
@@ -74,10 +76,18 @@ class Reminders:
         with self._store.read() as c:
             return [_state(r) for r in c.execute(sa.select(reminders).order_by(reminders.c.due.desc()).limit(limit))]
 
-    def notes(self, limit: int = 100) -> list[str]:
-        """The kept notes, newest first."""
+    def notes(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The kept notes, newest first, as JSON: errand, text, created."""
         with self._store.read() as c:
-            return list(c.execute(sa.select(notes.c.text).order_by(notes.c.id.desc()).limit(limit)).scalars())
+            rows = c.execute(sa.select(notes).order_by(notes.c.id.desc()).limit(limit))
+            return [
+                {
+                    "errand": r.errand,
+                    "text": r.text,
+                    "created": dt.datetime.fromtimestamp(r.created, dt.UTC).isoformat(),
+                }
+                for r in rows
+            ]
 
     def _once(self, table: sa.Table, row: dict[str, Any]) -> None:
         with self._store.write() as c:

@@ -113,14 +113,21 @@ def _told(step: StepState) -> str:
 
 
 def _sent(step: StepState, effects: list[EffectState], errand: ErrandState) -> str:
-    names = join([e.name for e in effects if e.state == "sent"])
     if effects[0].channel == "tool":
         return _told(step)
     sources = [s for s in errand.steps if s.id in _inputs(errand, step.id) and s.result is not None]
     what = join([f"the {_made(s, the=True)}" for s in sources])
-    if all(e.channel == "outbox" for e in effects):
-        return f"The message{' with ' if what else ''}{what} for {names} is in the outbox."
-    return f"Sent {what or 'the message'} to {names}."
+    gone, kept = _where(effects)
+    sentences = [f"Sent {what or 'the message'} to {join(gone)}."] if gone else []
+    if kept:
+        sentences.append(f"The message{' with ' if what else ''}{what} for {join(kept)} is in the outbox.")
+    return " ".join(sentences)
+
+
+def _where(effects: list[EffectState]) -> tuple[list[str], list[str]]:
+    """To whom messages left the machine, and for whom they lie in the outbox."""
+    sent = [e for e in effects if e.state == "sent"]
+    return [e.name for e in sent if e.channel != "outbox"], [e.name for e in sent if e.channel == "outbox"]
 
 
 def _made(step: StepState, the: bool = False) -> str:
@@ -141,9 +148,10 @@ def _failure(step: StepState, errand: ErrandState) -> str:
     thing = doing(step.tool) if tool else "the message"
     if not any(e.state in ("sent", "failed", "unknown") for e in effects):
         return f"{_capital(doing(step.tool))} failed: {step.error.rstrip('.') or 'no reason was given'}."
-    out = []
-    if sent := [e.name for e in effects if e.state == "sent"]:
-        out.append(f"{_capital(thing)} went to {join(sent)}.")
+    gone, kept = _where(effects)
+    out = [f"{_capital(thing)} went to {join(gone)}."] if gone else []
+    if kept:
+        out.append(f"The message for {join(kept)} is in the outbox.")
     for e in effects:
         to = "" if tool else f" to {e.name}"
         reason = e.detail.rstrip(".")

@@ -215,6 +215,8 @@ class ErrandRun:
                     while answer is None:
                         await listener.wait(POLL_S)
                         answer = await self._s.db(self._s.store.answered, self.id, key)
+                        if answer is None and (await self._s.db(self._s.store.errand, self.id))["status"] in FINISHED:
+                            self.cancel()  # another process has cancelled it; this one ends at its next wait
                 return dict(answer)
             finally:
                 self.asking = False
@@ -250,7 +252,8 @@ class ErrandRun:
 
     def _lacking(self) -> tuple[int, str] | None:
         for n, step in enumerate(self._plan.steps, 1):
-            for p in self._s.registry[step.tool].parameters:
+            spec = self._s.registry.get(step.tool)  # None for a tool that is gone, which the step itself tells
+            for p in spec.parameters if spec else ():
                 if p.required and p.name not in step.args:
                     return n, p.name
         return None

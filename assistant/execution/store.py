@@ -291,10 +291,11 @@ class Store:
 
     # clean-up
 
-    def waiting_since(self, before: float) -> list[str]:
-        """Unfinished errands with a question asked before a time and not answered."""
+    def waiting_since(self, before: float, executor: str) -> list[str]:
+        """An executor's unfinished errands with a question asked before a time and not answered."""
         query = sa.select(questions.c.errand).join(errands, errands.c.id == questions.c.errand)
         query = query.where(questions.c.asked < before, questions.c.answer.is_(None), errands.c.status.in_(OPEN))
+        query = query.where(errands.c.executor == executor)
         with self.read() as c:
             return list(c.execute(query.distinct()).scalars())
 
@@ -305,12 +306,15 @@ class Store:
             return {f["sha256"] for p in payloads for f in p.get("attachments", [])}
 
     def purge(self, before: float) -> list[str]:
-        """Forget the errands that finished before a time; effects whose outcome is open to doubt stay. Their ids."""
+        """Forget the errands that finished before a time, but not those with an effect whose outcome is open to doubt,
+        or with a reminder that is still to come. Their ids."""
         with self.write() as c:
             unsure = sa.select(effects.c.errand).where(effects.c.state == "unknown", effects.c.changed >= before)
+            waiting = sa.select(reminders.c.errand).where(reminders.c.raised.is_(None))
             old = sa.select(errands.c.id).where(
-                errands.c.finished < before, errands.c.status.in_(FINISHED), errands.c.id.not_in(unsure)
-            )
+                errands.c.finished < before, errands.c.status.in_(FINISHED),
+                errands.c.id.not_in(unsure), errands.c.id.not_in(waiting),
+            )  # fmt: skip
             ids = list(c.execute(old).scalars())
             for table, column in ((steps, steps.c.errand), (questions, questions.c.errand), (effects, effects.c.errand),
                                   (events, events.c.errand), (errands, errands.c.id)):  # fmt: skip

@@ -94,22 +94,20 @@ class Planner:
 
     # -- planning --------------------------------------------------------------------------------------------------
 
-    def plan(self, text: str, history: Sequence[Earlier] = (), *, constrained: bool = True) -> Planned:
+    def plan(self, text: str, history: Sequence[Earlier] = ()) -> Planned:
         """The plan for what the user said; `history` are the session's errands, oldest first (the last one counts).
 
-        Raises PlanningError when the text does not fit the model. `constrained=False` decodes without the grammar, to
-        measure what it is worth.
+        Raises PlanningError when the text does not fit the model.
         """
         begun = time.perf_counter()
         draft = self.draft(text, history)
         if draft.request is None:
             return draft.planned
-        request = draft.request if constrained else replace(draft.request, constraint=None, stop_tokens=None)
         try:
-            result = self.engine.generate(request)
+            result = self.engine.generate(draft.request)
         except ValueError as error:
             raise PlanningError(f"this is too long for the planner's model: {error}; say it in fewer words") from error
-        planned = self.settled(draft, result) if constrained else self.read(draft, result)
+        planned = self.settled(draft, result)
         return replace(planned, usage=replace(planned.usage, seconds=time.perf_counter() - begun))
 
     def draft(self, text: str, history: Sequence[Earlier] = ()) -> Draft:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, is_dataclass
 from functools import cached_property
 from typing import Any, Literal, Union
 
-from .types import CONFIRMED, DATACLASSES, EFFECTS, Effect, File, Spoken
+from .types import DATACLASSES, EFFECTS, Effect, File, Spoken
 
 SCALARS = {int: "int", float: "float", bool: "bool", str: "str", Spoken: "Spoken"}
 JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "Spoken": "string"}
@@ -113,10 +113,6 @@ class ToolSpec:
     def inputs(self) -> tuple[Parameter, ...]:
         """The parameters that take results of other tools."""
         return tuple(p for p in self.parameters if not p.type.is_value)
-
-    @property
-    def confirmed(self) -> bool:
-        return self.effect in CONFIRMED
 
     def schema(self) -> dict[str, Any]:
         """The function in the form that chat templates and OpenAI's API take."""

@@ -140,7 +140,6 @@ class FindContact(Effect[Contact]):
 
 
 EFFECTS = ("read", "create", "send", "delete")
-CONFIRMED = ("send", "delete")  # kinds that need the user's word first
 DATACLASSES: dict[str, type] = {
     c.__name__: c
     for c in (

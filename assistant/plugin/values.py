@@ -76,7 +76,7 @@ def decode_dataclass(data: Any, classes: dict[str, type] | None = None, where: s
     known = {f.name for f in dataclasses.fields(kind)}
     try:
         return kind(**{k: _field(v, hints[k], classes, f"{where}.{k}") for k, v in data.items() if k in known})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueTypeError(f"{where}: {error}") from error
 
 

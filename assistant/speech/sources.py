@@ -23,13 +23,13 @@ class NoMicrophone(SpeechError):
     status = 503
 
 
-async def recording(samples: np.ndarray, *, realtime: bool = False, silence: float = 1.0) -> AsyncIterator[np.ndarray]:
-    """Blocks of a recording (float32, 16 kHz) and `silence` seconds of quiet, at its own pace or as fast as read."""
+async def recording(samples: np.ndarray, *, silence: float = 1.0) -> AsyncIterator[np.ndarray]:
+    """Blocks of a recording (float32, 16 kHz) and `silence` seconds of quiet, as fast as they are read."""
     quiet = np.zeros(round(silence * SAMPLE_RATE), np.float32)
     padded = np.concatenate([samples.astype(np.float32), quiet])
     for start in range(0, len(padded), BLOCK):
         yield padded[start : start + BLOCK]
-        await asyncio.sleep(BLOCK / SAMPLE_RATE if realtime else 0)
+        await asyncio.sleep(0)
 
 
 async def microphone(device: str | int | None = None) -> AsyncIterator[np.ndarray]:

@@ -13,6 +13,7 @@ from assistant.plugin.manifest import Manifest
 from assistant.plugin.plan import Step
 from assistant.plugin.registry import OWN_DISTRIBUTION, Plugin, load_registry
 from assistant.plugin.signature import Type
+from assistant.speech import phrases
 
 from . import kit
 
@@ -35,6 +36,8 @@ def test_answers():
     assert given("confirm", confirm=False) == {"confirm": False}
     assert given("confirm", text="Yes, please.") == {"confirm": True}
     assert given("confirm", text="go ahead") == {"confirm": True}
+    for word in (*phrases.YES, *phrases.NO):  # what the offline recogniser listens for
+        assert given("confirm", text=word.capitalize()) == {"confirm": word in phrases.YES}
     assert given("choose", BENS, text="Ben") == {"text": "Ben"}  # still two
     assert given("missing", text=" at nine ") == {"text": "at nine"}
     assert given("missing", ("sepia", "blur"), choice=2) == {"text": "blur"}

@@ -142,6 +142,15 @@ def test_a_nickname_or_a_whole_name_does_not_outdo_a_given_name(tmp_path):
     assert names(book.match("Ben Baker")) == (["Ben Baker"], [])
 
 
+def test_a_broken_card_costs_no_other(tmp_path):
+    cards = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ann Lee\r\nBEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ben Low\r\nEND:VCARD\r\n"
+    photo = "BEGIN:VCARD\nVERSION:3.0\nFN:Cy\nPHOTO;ENCODING=b:!!secret!!\nEND:VCARD\n"
+    (tmp_path / "all.vcf").write_text(cards + photo + cards[cards.rindex("BEGIN") :].replace("Ben Low", "Di Fox"))
+    book = AddressBook([tmp_path])
+    assert {"Ben Low", "Di Fox"} <= {p.name for p in book.people}
+    assert any("card 1 cannot be read" in p for p in book.problems) and "secret" not in str(book.problems)
+
+
 def test_nobody_gives_the_nearest(book):
     match = book.match("Bert Mueller")
     assert names(match) == ([], []) and match.nearest[0].name == "Ben Miller"

@@ -355,3 +355,36 @@ async def test_reminders_are_raised_once(folder, errand_sandbox):
     async with kit.executor_in(folder, errand_sandbox) as executor:
         assert await executor.raise_reminders(later) == []
         assert executor.reminders.all()[0].raised is not None
+
+
+async def test_reminders_of_the_same_second_are_all_told(executor):
+    for text in ("call Ben", "call Ann"):
+        await carry_out(executor, ("reminders.add", {"text": text, "when": "tomorrow at 9"}))
+    now = dt.datetime.now(dt.UTC)
+    assert len(await executor.raise_reminders(now + dt.timedelta(days=2))) == 2
+    first = await anext(aiter(executor.raised(now)))
+    second = await anext(aiter(executor.raised(first.raised)))
+    assert {first.text, second.text} == {"call Ben", "call Ann"}
+
+
+async def test_an_errand_is_not_forgotten_before_its_reminder(executor):
+    state = await carry_out(executor, ("reminders.add", {"text": "renew the passport", "when": "in 300 days"}))
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=299)
+    assert await executor.purge(later) == 0
+    assert [r.text for r in await executor.raise_reminders(later + dt.timedelta(days=2))] == ["renew the passport"]
+    assert await executor.purge(later) == 1 and executor.store.errand(state.id) is None
+
+
+async def test_a_tool_that_is_gone_fails_alone(folder, errand_sandbox):
+    async with kit.executor_in(folder, errand_sandbox) as executor:
+        send = ("messages.send", {"to": ["Alice"], "attachments": ["$1"]})
+        state = await carry_out(executor, ("kit.picture", {"name": "cat"}), send)
+        assert state.question.kind == "confirm"
+    registry = kit.test_registry(errand_sandbox)
+    del registry.specs["messages.send"]
+    async with kit.executor_in(folder, errand_sandbox, registry=registry) as executor:
+        async for _ in executor.events(state.id):
+            pass  # to its end, since the question of before is still open
+        state = await executor.state(state.id)
+        assert state.steps[0].status == "done" and state.steps[1].status == "failed"
+        assert "messages.send is no longer installed" in state.steps[1].error

@@ -50,6 +50,15 @@ def sending(status, *effects, error=""):
             "The message with the GIF (1.2 MB) for Alice is in the outbox.",
         ),
         (
+            sending("done", effect("sent"), effect("sent", "Ben", channel="outbox")),
+            "Sent the GIF (1.2 MB) to Alice. The message with the GIF (1.2 MB) for Ben is in the outbox.",
+        ),
+        (
+            sending("failed", effect("sent", channel="outbox"), effect("failed", "Ben", detail="no such address")),
+            "Made a GIF (1.2 MB). The message for Alice is in the outbox. "
+            "The message to Ben was not sent: no such address.",
+        ),
+        (
             sending("failed", effect("sent"), effect("failed", "Ben", detail="the address was refused")),
             "Made a GIF (1.2 MB). The message went to Alice. The message to Ben was not sent: the address was refused.",
         ),

@@ -111,6 +111,7 @@ def test_a_right_plan_is_taken_and_hashed() -> None:
         ([("p.select", {"size": 5})], "step 1, argument 'size'", "no such argument"),
         ([("g.gif", {})], "step 1", "lacks its required argument"),
         ([("m.send", {"to": ["Mallory"]})], "step 1, argument 'to', element 1", "was not said"),
+        ([("m.send", {"to": "Mallory"})], "step 1, argument 'to'", "must be a list"),
         ([("m.send", {"to": []})], "step 1, argument 'to'", "must not be empty"),
         ([("g.gif", {"photos": "^2"})], "step 1, argument 'photos'", "previous errand has 1"),
         ([("p.select", {})] * 21, "plan", "at most 20"),

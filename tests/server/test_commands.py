@@ -33,6 +33,8 @@ async def test_note(world: World) -> None:
     assert len(command["plan"]["hash"]) == 64
     again = (await world.client.get(f"/command/{command['id']}")).json()
     assert again == command
+    notes = (await world.client.get("/notes?limit=1")).json()
+    assert [(n["errand"], n["text"]) for n in notes] == [(command["id"], "the code is 4711")]
 
 
 async def test_gif_confirmed_and_delivered(world: World) -> None:

@@ -104,7 +104,7 @@ class Voice:
 
 async def _talk(script: Script, *lines: str | Exception) -> tuple[Command | None, str]:
     out = io.StringIO()
-    talk = Conversation(script, Voice(*lines), Console(file=out, width=120), lambda text: None)  # type: ignore[arg-type]
+    talk = Conversation(script, Voice(*lines), Console(file=out, width=120), speaker(False, Console()))  # type: ignore[arg-type]
     return await talk.turn(), out.getvalue()
 
 
@@ -122,7 +122,9 @@ async def test_a_spoken_yes_sends():
 @pytest.mark.parametrize(("kind", "expected"), [("confirm", "consent"), ("choose", "answer"), ("missing", "answer")])
 async def test_the_recogniser_is_told_what_is_waited_for(kind, expected):
     voice = Voice("send it")
-    talk = Conversation(Script({**CONFIRM, "kind": kind}), voice, Console(file=io.StringIO()), lambda text: None)  # type: ignore[arg-type]
+    talk = Conversation(
+        Script({**CONFIRM, "kind": kind}), voice, Console(file=io.StringIO()), speaker(False, Console())
+    )  # type: ignore[arg-type]
     await talk.turn()
     assert voice.expected == ["command", expected]
 
@@ -161,7 +163,7 @@ async def test_faults_on_the_way_to_an_answer_do_not_end_the_conversation():
         return Transcript("yes", "en", 0.9, "pocketsphinx")
 
     out = io.StringIO()
-    talk = Conversation(late, SimpleNamespace(utterance=changed), Console(file=out), lambda text: None)  # type: ignore[arg-type]
+    talk = Conversation(late, SimpleNamespace(utterance=changed), Console(file=out), speaker(False, Console()))  # type: ignore[arg-type]
     await talk.turn()
     assert late.answers == [] and "another question is open" in out.getvalue() and "Send it to Bob?" in out.getvalue()
 
@@ -255,8 +257,8 @@ def test_other_rates_become_16_khz(rate, size):
     assert np.abs(out[2000:10_000]).max() == pytest.approx(1, abs=0.02)
 
 
-def test_without_espeak_replies_are_only_shown(monkeypatch):
+async def test_without_espeak_replies_are_only_shown(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     out = io.StringIO()
-    speaker(True, Console(file=out))("hello")
+    await speaker(True, Console(file=out))("hello")
     assert "espeak-ng" in out.getvalue()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from assistant.listen import Conversation, Ears, Options
+from assistant.listen import Conversation, Ears, Options, speaker
 from assistant.speech import open_recogniser
 from assistant.speech.spoken import spoken
 
@@ -80,7 +80,7 @@ async def test_a_command_and_a_spoken_yes_complete_an_errand(microphone: str, tm
     async with open_recogniser("pocketsphinx", cache_dir=tmp_path, hints=HINTS) as recogniser:
         await recogniser.warm()
         ears = Ears(recogniser, Options(device=microphone), console)
-        talk = Conversation(script, ears, console, lambda text: None)  # type: ignore[arg-type]
+        talk = Conversation(script, ears, console, speaker(False, Console()))  # type: ignore[arg-type]
         speaking = asyncio.create_task(person())
         command = await asyncio.wait_for(talk.turn(), PATIENCE)
         await speaking

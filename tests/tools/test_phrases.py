@@ -164,6 +164,9 @@ def test_the_zone_of_the_user_counts() -> None:
 def test_summer_time_keeps_the_clock(surround) -> None:
     surround(now=dt.datetime(2026, 10, 24, 12, tzinfo=BERLIN))
     assert future("tomorrow at nine").utcoffset() == dt.timedelta(hours=1)  # the clocks change in the night
+    surround(now=dt.datetime(2027, 3, 27, 20, tzinfo=BERLIN))
+    assert future("in 12 hours") == dt.datetime(2027, 3, 28, 9, tzinfo=BERLIN)
+    assert future("in 2 days").hour == 20
     start, end = period("yesterday", dt.datetime(2026, 10, 26, 12, tzinfo=BERLIN), BERLIN)
     assert (end.astimezone(dt.UTC) - start.astimezone(dt.UTC)) == dt.timedelta(hours=25)
 

@@ -75,8 +75,11 @@ def _after(text: str, now: dt.datetime) -> dt.datetime | None:
         months = number * (12 if unit == "year" else 1)
         day = p.add_months(now.date(), int(months)) + (months % 1) * 30 * DAY
         return dt.datetime.combine(day, now.time())
-    seconds = number * UNITS[unit] + (int(match[3]) * UNITS[match[4]] if match[3] else 0)
-    return now + dt.timedelta(seconds=seconds)
+    distance = dt.timedelta(seconds=number * UNITS[unit] + (int(match[3]) * UNITS[match[4]] if match[3] else 0))
+    if UNITS[unit] >= UNITS["day"]:
+        return now + distance  # the same time of day, also when the clocks change in between
+    zone = context().zone
+    return (now.replace(tzinfo=zone).astimezone(dt.UTC) + distance).astimezone(zone).replace(tzinfo=None)
 
 
 def _day_and_time(text: str, now: dt.datetime) -> dt.datetime | None:

@@ -164,9 +164,10 @@ class Supervisor:
         self._shown += len(body)
         if self._shown > self.limits.output_bytes:
             return self._stop(ToolLimit(f"{self.tool} reported more progress than {self.limits.output_bytes:,} bytes"))
-        fraction, text = protocol.parse(body)
-        if self.progress and isinstance(fraction, (int, float)) and isinstance(text, str):
-            self.progress(min(1.0, max(0.0, float(fraction))), "".join(c for c in text if c.isprintable())[:200])
+        match protocol.parse(body):
+            case [int() | float() as fraction, str() as text] if self.progress:
+                shown = "".join(c for c in text if c.isprintable())[:200]
+                self.progress(float(min(1.0, max(0.0, fraction))), shown)
 
     def _look(self) -> None:
         """What no rlimit covers: threads, bytes written in all, number of files, and the caller's change of mind."""
@@ -217,7 +218,10 @@ class Supervisor:
         return ToolFailed(f"{self.tool} ended without an answer", "", "", tail)
 
     def _explain_failure(self, body: bytes, tail: str) -> ToolFailed:
-        report = protocol.parse(body)
+        try:
+            report = protocol.parse(body)
+        except protocol.ProtocolError as error:
+            return ToolFailed(f"{self.tool}: {error}", "", "", tail)
         parts = report if isinstance(report, dict) else {}
         kind, message, trace = (str(parts.get(k, "")) for k in ("kind", "message", "traceback"))
         message = "".join(c for c in message if c.isprintable() or c == "\n")[:1000]

@@ -108,7 +108,7 @@ class Zygote:
     def _report_end(self, pidfd: int) -> None:
         pid, status = self.children.pop(pidfd)
         _, code, usage = os.wait4(pid, 0)
-        report = {"status": code, "cpu_s": usage.ru_utime + usage.ru_stime, "rss_kib": usage.ru_maxrss}
+        report = {"status": code, "cpu_s": usage.ru_utime + usage.ru_stime}
         with contextlib.suppress(OSError):  # nobody may be waiting any more
             os.write(status, json.dumps(report).encode())
         os.close(status)

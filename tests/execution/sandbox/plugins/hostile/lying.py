@@ -28,6 +28,9 @@ _lie("broken_text", b"R", b'"\xff"')
 _lie("lone_surrogate", b"R", b'"\\ud800"')
 _lie("unknown_kind", b"Z", b"")
 _lie("progress_nonsense", b"P", b'{"a":')
+_lie("progress_of_a_huge_number", b"P", b"[1" + b"0" * 400 + b', "x"]')
+_lie("progress_of_something_else", b"P", b"5")
+_lie("failure_nonsense", b"F", b"{")
 _lie("data_for_tool", b"D", b"x")
 
 
