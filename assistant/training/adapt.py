@@ -21,7 +21,6 @@ from assistant.llm import Engine, Model, load
 from assistant.llm import kernels as inference
 from assistant.planning.planned import PlanningError
 from assistant.planning.planner import Planner
-from assistant.planning.prompt import exemplified
 from assistant.planning.spelling import spell
 from assistant.plugin.plan import Reference
 from assistant.plugin.signature import ToolSpec
@@ -127,7 +126,7 @@ def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: i
     theirs = {n: t for n, t in tools.items() if t.third_party}
     model = load(checkpoint)
     domains = _domains(model, theirs)
-    if not any(t.category == "adapted" for d in domains for t in d.templates):
+    if not domains:
         raise NothingToLearn(
             "no installed plugin has tools that can be learned; install one (assistant tools lists them)"
         )
@@ -155,10 +154,9 @@ def _domains(model: Model, tools: Mapping[str, ToolSpec]) -> list[Domain]:
         for plugin, theirs in plugins.items():
             found = [t for tool in theirs.values() for t in label(Planner(engine, {tool.name: tool}), tool)]
             for _ in range(DESCRIBED):
-                found += [t for tool in theirs.values() if (t := described(tool, theirs.values(), rng, "adapted"))]
+                found += [t for tool in theirs.values() if (t := described(tool, theirs.values(), rng))]
             if found:
-                shown = {name: exemplified(tool) for name, tool in theirs.items()}
-                domains.append(Domain(plugin, shown, tuple(found)).spelled())
+                domains.append(Domain(plugin, dict(theirs), tuple(found)).spelled())
     return domains
 
 

@@ -148,7 +148,7 @@ class Curriculum:
 
     def _beside(self, stage: Stage, rng: Random) -> list[Domain]:
         """Domains whose tools may stand beside the built-in ones, with the errands that those do not serve."""
-        some = [rng.choice(self.extra)] if self.extra else self._some_domains(rng)
+        some = [with_examples(rng.choice(self.extra), rng)] if self.extra else self._some_domains(rng)
         apart = [
             replace(d, templates=tuple(t for t in d.templates if not SERVED.search(t.say)))
             for d in some if d.name not in OVERLAPPING
@@ -166,7 +166,7 @@ class Curriculum:
             else:
                 sources = [self._unfamiliar(d, rng, stage) for d in self._some_domains(rng)]
                 if self.extra and rng.random() < 0.6:
-                    sources = [rng.choice(self.extra), *sources[:1]]
+                    sources = [with_examples(rng.choice(self.extra), rng), *sources[:1]]
                 bare = shape == SMALL and not self.extra and rng.random() < stage.bare
                 sources = [without_parameters(d) for d in sources] if bare else sources
                 most = rng.randint(2, FEW_INVENTED) if shape == SMALL and not bare else MOST_INVENTED

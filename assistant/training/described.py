@@ -26,7 +26,7 @@ ABBREVIATED = re.compile(rf"\d|\b(?!(?:{SHORT})\b)[a-z]{{1,2}}\b|\b[b-df-hj-np-t
 NEGATED = re.compile(r"\b(not|no|never|without|nothing|nobody|none|instead|false|or|unless)\b", re.IGNORECASE)
 
 
-def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random, category: str = CATEGORY) -> Template | None:
+def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random) -> Template | None:
     """ "book tickets, count 3, day tomorrow" as a template. What the tool needs from another one is asked of that one
     first; None when nothing among `tools` makes it."""
     said = [_named(tool, rng)]
@@ -55,7 +55,7 @@ def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random, category: 
         elif p.required:
             return None
     ordered = {p.name: args[p.name] for p in tool.parameters if p.name in args}
-    return Template(" ".join(said), (*plan, (tool.name, ordered)), category=category)
+    return Template(" ".join(said), (*plan, (tool.name, ordered)), category=CATEGORY)
 
 
 def _kind(p: Parameter) -> str:
