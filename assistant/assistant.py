@@ -144,14 +144,14 @@ class Assistant:
         rows = await self._db(self.commands.unfinished)
         self.hearing.sweep({row["id"] for row in rows})
         for row in rows:
-            if row["status"] == "running" or await self._unsubmitted(row):
-                self._begin(row)
-            else:
+            if not await self._unsubmitted(row):
                 self._follow(row["id"])
+            elif row["created"] > self._forgotten():  # else its errand may have been, and is forgotten
+                self._begin(row)
 
     async def _unsubmitted(self, row: dict[str, Any]) -> bool:
-        """Whether a crash came between the plan and its start, and not so long ago that its errand may be forgotten."""
-        return row["created"] > self._forgotten() and await self._db(self.executor.store.errand, row["id"]) is None
+        """Whether a crash came before the errand's start."""
+        return await self._db(self.executor.store.errand, row["id"]) is None
 
     async def _clean(self) -> None:
         while True:

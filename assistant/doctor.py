@@ -177,8 +177,11 @@ def _contacts(settings: Settings) -> Iterator[Check]:
     elif absent := [c for c in settings.contacts if not c.exists()]:
         yield Check("contacts", FAIL, f"{absent[0]} is not there", "correct ASSISTANT_CONTACTS")
     else:
-        count = len(AddressBook(settings.contacts).people)
+        book = AddressBook(settings.contacts)
+        count = len(book.people)
         yield Check("contacts", OK if count else WARN, f"{count} contacts", "" if count else "export them as vCards")
+        for problem in book.problems:
+            yield Check("contacts", WARN, problem, "export it anew")
 
 
 def _planner(settings: Settings) -> Iterator[Check]:

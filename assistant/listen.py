@@ -8,6 +8,7 @@ the same code: each is one utterance, so that a command and its confirmation can
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -239,7 +240,12 @@ def speaker(wanted: bool, console: Console) -> Callable[[str], Awaitable[None]]:
     async def say(text: str) -> None:
         if program is not None:
             process = await asyncio.create_subprocess_exec(program, "--stdin", stdin=asyncio.subprocess.PIPE)
-            await process.communicate(text.encode())
+            try:
+                with contextlib.suppress(TimeoutError):  # a sound device may hang
+                    await asyncio.wait_for(process.communicate(text.encode()), 60 + len(text) / 10)
+            finally:
+                if process.returncode is None:
+                    process.kill()
 
     return say
 

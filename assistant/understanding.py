@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import metrics
 from .command import ASKING, SUBMITTED, CommandError, UnknownCommand, command, planned_json, planned_of
-from .execution.answers import NO, YES, same, understand
-from .execution.contacts import simple
+from .execution.answers import same, understand
 from .execution.errand import FINISHED, AnswerError, ErrandRequest, NotAsked, UnknownErrand
 from .execution.words import join
 from .planning.planned import Earlier, Planned, PlanningError, Question
@@ -210,12 +209,12 @@ class Understanding:
             return last
         try:
             before = await self._a._db(self._a.commands.get, last["previous"])
-            first = await self._a.executor.state(last["previous"])
+            planned = planned_of(before) if before["status"] == "planned" else None
+            steps = (planned or await self._a.executor.state(last["previous"])).plan.steps
         except (UnknownCommand, UnknownErrand):
             return last  # forgotten in the meantime
         if row["created"] - before["created"] > FOLLOWS_S:
             return last
-        steps = first.plan.steps
 
         def joined(reference: Reference) -> Reference:
             n = reference.step + (0 if reference.previous else len(steps))
@@ -248,15 +247,13 @@ class Understanding:
     async def _answers(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
         """Whether the words are plainly the answer to the open question; then they have been given as such."""
         asked = last["question"]
-        if asked["kind"] == "confirm":
-            return simple(row["text"]) in YES | NO and await self._give(row, last)
-        if asked["kind"] == "choose":
-            try:
-                given = understand("choose", asked["choices"], confirm=None, choice=None, text=row["text"])
-            except AnswerError:
-                return False
-            return "choice" in given and await self._give(row, last)
-        return False
+        if asked["kind"] == "missing":
+            return False
+        try:
+            given = understand(asked["kind"], asked["choices"], confirm=None, choice=None, text=row["text"])
+        except AnswerError:
+            return False
+        return "text" not in given and await self._give(row, last)
 
     async def _completes(self, row: dict[str, Any], last: dict[str, Any]) -> bool:
         """Whether words that are no errand by themselves answer the open question; then they have been given."""

@@ -47,7 +47,7 @@ async def get_reminder_events(
     """Server-sent events of type `reminder`, each as it becomes due; first those of the last day, or those since event
     `after` (or `Last-Event-ID`)."""
     seen = int(last_event_id) if last_event_id else after
-    since = dt.datetime.now(dt.UTC) - MISSED if seen is None else EPOCH + (seen + 1) * MICROSECOND
+    since = dt.datetime.now(dt.UTC) - MISSED if seen is None else EPOCH + seen * MICROSECOND
     return events.stream(request, _raised(of(request), since))
 
 

@@ -12,8 +12,8 @@ from assistant.speech import phrases
 from .contacts import simple
 from .errand import AnswerError, NotAsked
 
-YES = frozenset(map(simple, (*phrases.YES, "please do", "right", "y")))
-NO = frozenset(map(simple, (*phrases.NO, "do not", "not now", "n")))
+YES = frozenset(map(simple, (*phrases.YES, *phrases.TYPED_YES)))
+NO = frozenset(map(simple, (*phrases.NO, *phrases.TYPED_NO)))
 _TENS = "zero one two three four five six seven eight nine ten"
 NUMBERS = f"{_TENS} eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
 ORDINALS = ["zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]

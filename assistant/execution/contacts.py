@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -90,16 +91,18 @@ class AddressBook:
         self._stamp: tuple[Any, ...] | None = None
         self._people: list[Person] = []
         self.problems: list[str] = []
+        self._lock = threading.Lock()
 
     @property
     def people(self) -> list[Person]:
         files = sorted({f for p in self._paths for f in (_cards_in(p) if p.is_dir() else [p])})
         stamp = tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.is_file())
-        if stamp != self._stamp:
-            self.problems = [f"{p}: there is no such file or folder" for p in self._paths if not p.exists()]
-            self._people = _connect([card for f, _, size in stamp for card in self._cards(f, size)])
-            self._stamp = stamp
-        return self._people
+        with self._lock:
+            if stamp != self._stamp:
+                self.problems = [f"{p}: there is no such file or folder" for p in self._paths if not p.exists()]
+                self._people = _connect([card for f, _, size in stamp for card in self._cards(f, size)])
+                self._stamp = stamp
+            return self._people
 
     def _cards(self, file: Path, size: int) -> list[Any]:
         if size > MAX_CARD_BYTES:

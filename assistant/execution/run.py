@@ -77,6 +77,8 @@ class ErrandRun:
 
     def cancel(self) -> None:
         """Stop what runs. What has begun to be sent is still brought to its end in the journal."""
+        if self._cancelled:
+            return  # a second time would reach what the first lets come to its end
         self._cancelled = True
         for task in self._work:
             task.cancel()

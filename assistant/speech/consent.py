@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .phrases import YES
+from .phrases import TYPED_YES, YES
 from .spoken import spoken
 
 # Left out by those who compare answers ("yes please", "to send it" are a yes too). Here all of them are left out
@@ -20,4 +20,4 @@ def _bare(text: str) -> str:
     return " ".join(word for word in spoken(text).split() if word not in _FILLERS)
 
 
-_YES = frozenset(map(_bare, (*YES, "please do", "right", "y")))
+_YES = frozenset(map(_bare, (*YES, *TYPED_YES)))

@@ -124,13 +124,13 @@ def empty(shape: Shape, prefix: list[int]) -> Pack:
 
 def pack_all(encoder: Encoder, tools: Mapping[str, ToolSpec], examples: list[Example], shape: Shape,
              keep: Callable[[Pack], None]) -> int:  # fmt: skip
-    """Pack every example (for evaluation); returns how many fitted."""
+    """Pack every example (for evaluation); returns how many fitted. Raises ValueError when the tools alone do not."""
     done = 0
     rest = [e for e in examples if len(encoder.segment(e, tools)[0]) <= shape.row]
     while done < len(rest):
         pack = encoder.pack(tools, rest[done:], shape)
         if pack is None or not pack.examples:
-            break
+            raise ValueError(f"the tools do not fit into {shape.prefix} tokens")
         done += len(pack.examples)
         keep(pack)
     return done

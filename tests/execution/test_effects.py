@@ -198,6 +198,13 @@ async def test_forged_recipient(executor, folder):
 
 
 @needs_full
+async def test_contact_that_nobody_asked_for(executor):
+    executor._services.grants.approve(executor.registry.plugins["post"])
+    state = await carry_out(executor, ("post.pry", {"text": "hi"}))
+    assert state.status == "failed" and "Alice, which is not what was asked for" in state.steps[0].error
+
+
+@needs_full
 async def test_foreign_file(executor, folder):
     executor._services.grants.approve(executor.registry.plugins["post"])
     state = await carry_out(executor, ("post.leak", {"to": ["Alice"]}), approve=True)
@@ -346,6 +353,7 @@ async def test_reminders_are_raised_once(folder, errand_sandbox):
         now = dt.datetime.now(dt.UTC)
         assert await executor.raise_reminders(now) == []
         later = now + dt.timedelta(days=2)
+        assert executor.reminders.due(later, "another machine with the same database") == []
         assert [r.text for r in await executor.raise_reminders(later)] == ["call Ben"]
         assert await executor.raise_reminders(later) == []
         shown = [r.text async for r in aiter_first(executor.raised(now))]

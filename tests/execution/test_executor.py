@@ -5,6 +5,7 @@ import email
 import email.policy
 import io
 import os
+import time
 
 import pytest
 from PIL import Image
@@ -187,6 +188,12 @@ async def test_question_survives_restart(folder, errand_sandbox):
         assert (await executor.wait(state.id)).status == "done"
     assert len(kit.mails(folder)) == 1
     assert kit.calls(folder) == ["picture cat"]  # the finished step was not run again
+
+
+async def test_only_its_own_questions_are_forgotten(executor):
+    state = await carry_out(executor, DRAW, SEND)
+    assert executor.store.waiting_since(time.time(), "another machine with the same database") == []
+    assert executor.store.waiting_since(time.time(), executor._id) == [state.id]
 
 
 async def test_answer_while_down(folder, errand_sandbox):

@@ -118,6 +118,9 @@ async def test_plans_alone_follow_each_other(world: World) -> None:
     assert then["status"] == "planned", then
     [earlier] = world.planner.asked[-1][1]
     assert earlier.text == "gif of my last photo" and len(earlier.results) == 2
+    world.planner.says("and to Ben Baker", ("messages.send", {"to": ["Ben Baker"], "attachments": ["^2"]}))
+    third = await world.command("and to Ben Baker", plan_only=True, session="looks")
+    assert third["status"] == "planned", "what only passes a result on leaves it within reach"
     real = await world.client.post("/command", json={"text": "and to Alice", "session": "looks"})
     assert world.planner.asked[-1][1] == [] and "the previous errand has 0 steps" in real.json()["detail"]
 

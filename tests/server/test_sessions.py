@@ -100,23 +100,41 @@ async def test_forgotten_commands_leave_nothing_behind(world: World) -> None:
     assert told() == [] and (await world.client.get(f"/command/{refused['id']}")).status_code == 404
 
 
-async def test_reminders_are_told_when_they_are_due(world: World) -> None:
-    say = "remind me to water the ficus in one hour"
-    world.planner.says(say, ("reminders.add", {"text": "water the ficus", "when": "in one hour"}))
-    command = await world.command(say)
-    assert command["status"] == "done", command
-    [kept] = [r for r in (await world.client.get("/reminders")).json() if r["errand"] == command["id"]]
-    assert kept["text"] == "water the ficus" and kept["raised"] is None
-    stream = asyncio.create_task(world.client.get("/reminders/events"))
-    await asyncio.sleep(0.2)
-    await world.assistant.executor.raise_reminders(dt.datetime.now(dt.UTC) + dt.timedelta(hours=2))
+async def told(world: World, **headers: str) -> str:
+    """What a stream of reminders tells within half a second."""
+    stream = asyncio.create_task(world.client.get("/reminders/events", headers=headers))
     await asyncio.sleep(0.5)
     world.assistant.leaving.set()  # ends the stream
-    told = (await stream).text
+    text = (await stream).text
     world.assistant.leaving.clear()
-    assert "event: reminder" in told
-    [data] = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+    return text
+
+
+async def test_reminders_are_told_when_they_are_due(world: World) -> None:
+    for name in ("ficus", "palm"):
+        say = f"remind me to water the {name} in one hour"
+        world.planner.says(say, ("reminders.add", {"text": f"water the {name}", "when": "in one hour"}))
+        command = await world.command(say)
+        assert command["status"] == "done", command
+    [kept] = [r for r in (await world.client.get("/reminders")).json() if r["errand"] == command["id"]]
+    assert kept["text"] == "water the palm" and kept["raised"] is None
+    await world.assistant.executor.raise_reminders(dt.datetime.now(dt.UTC) + dt.timedelta(hours=2))
+    stream = (await told(world)).split("\n\n")
+    first, second = [event for event in stream if "event: reminder" in event][-2:]
+    data = json.loads(second.partition("data: ")[2])
     assert data["id"] == kept["id"] and data["raised"]
+    seen = first.partition("id: ")[2].split()[0]
+    after = await told(world, **{"Last-Event-ID": seen})
+    assert "water the palm" in after, "it came in the same second, and was not seen"
+
+
+async def test_yes_please_is_a_yes(world: World) -> None:
+    for answer, status in (("Yes, please.", "done"), ("No, thanks.", "cancelled")):
+        world.planner.says(f"tell Alice {status}", ("messages.send", {"to": ["Alice"], "text": status}))
+        command = await world.command(f"tell Alice {status}", session=f"answer-{status}")
+        assert command["status"] == "needs_confirmation"
+        answered = await world.command(answer, session=f"answer-{status}")
+        assert (answered["id"], answered["status"]) == (command["id"], status)
 
 
 async def test_errors_below_v1_have_the_form_that_clients_expect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,7 @@ async def test_what_is_no_speech(world: World, recording: bytes, status: int) ->
     assert answer.status_code == status and answer.json()["detail"], answer.text
     kept = (await world.client.get(f"/command/{answer.json()['command']}")).json()
     assert kept["status"] == "failed" and kept["reply"] == answer.json()["detail"] and kept["transcript"] is None
+    assert not list((world.home / "recordings").iterdir())  # nobody could use it any more
 
 
 async def test_transcriptions(world: World) -> None:

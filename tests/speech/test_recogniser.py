@@ -151,7 +151,7 @@ async def test_the_second_look_prefers_what_people_say_and_vouches_for_nothing_e
 
 
 async def test_every_yes_of_the_executor_is_one_for_the_recognisers():
-    """Their lists are copies, since speech must not import execution."""
+    """They leave out different words around it."""
     ways = ("{}", "{}, please!", "to {}", "the {}", "all of {} please")
     said = [way.format(word) for word in answers.YES for way in ways]
     assert [text for text in said if not says_yes(text)] == []

@@ -167,6 +167,8 @@ def test_summer_time_keeps_the_clock(surround) -> None:
     surround(now=dt.datetime(2027, 3, 27, 20, tzinfo=BERLIN))
     assert future("in 12 hours") == dt.datetime(2027, 3, 28, 9, tzinfo=BERLIN)
     assert future("in 2 days").hour == 20
+    surround(now=dt.datetime(2026, 10, 25, 2, 40, tzinfo=BERLIN))
+    assert future("in 30 minutes").astimezone(dt.UTC) == dt.datetime(2026, 10, 25, 1, 10, tzinfo=dt.UTC)
     start, end = period("yesterday", dt.datetime(2026, 10, 26, 12, tzinfo=BERLIN), BERLIN)
     assert (end.astimezone(dt.UTC) - start.astimezone(dt.UTC)) == dt.timedelta(hours=25)
 

@@ -49,9 +49,10 @@ def future(phrase: str) -> dt.datetime:
     moment = _after(text, now) or _day_and_time(text, now) or _written(text, now)
     if moment is None:
         raise p.Unclear(f"it is not clear when {phrase!r} is; say a time such as “tomorrow at 9” or “in two hours”")
-    if moment <= now:
+    aware = moment.replace(tzinfo=here.zone)
+    if aware.astimezone(dt.UTC) <= here.now:
         raise p.Unclear(f"{phrase!r} is in the past ({moment:%-d %B %Y, %H:%M}); say a time that is still to come")
-    return moment.replace(tzinfo=here.zone)
+    return aware
 
 
 def _number(text: str) -> float:
