@@ -18,7 +18,7 @@ from assistant.llm.model import Params
 
 from . import report
 from .errands import HELD_OUT_DOMAINS, builtin, training_domains
-from .loop import RunSettings, Trainer
+from .loop import RunSettings, Trainer, deeper
 
 CARD = """---
 license: apache-2.0
@@ -102,7 +102,10 @@ def main(
             f"{run} holds no state.npz; train first: python -m assistant.training.loop --run {run}"
         )
     (to / "planner.json").unlink(missing_ok=True)  # the confidence was fitted to other weights
-    params = averaged(trainer.params, weights.load_params(average, trainer.config)) if average else trainer.params
+    params = trainer.params
+    if average is not None:
+        earlier = weights.load_params(average, ModelConfig.load(average))
+        params = averaged(params, deeper(earlier, trainer.config.num_layers))
     save_checkpoint(to, params, trainer.config, trainer.curriculum.encoder.tokenizer)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     origin = AVERAGED if average else CONTINUED if trainer.settings.first else REPEATED
