@@ -20,22 +20,26 @@ import typer
 from assistant.plugin.signature import ToolSpec
 from assistant.shipped import planner_checkpoint
 from assistant.training.adapt import adapt, affordable_steps
-from assistant.training.evaluate import builtin_sets, evaluate, open_engine, unseen_sets
+from assistant.training.errands import make_domain
+from assistant.training.evaluate import EVAL, builtin_sets, evaluate, open_engine, unseen_sets
 
 RESULTS = Path(__file__).parent / "results" / "adapt.json"
 
 
 def plugins() -> dict[str, ToolSpec]:
     """The unseen tools as their plugins declare them."""
-    sets = unseen_sets(exemplified=True)
-    return {
-        name: replace(spec, plugin=part.name.partition("/")[2]) for part in sets for name, spec in part.tools.items()
-    }
+    examples = json.loads((EVAL / "unseen-examples.json").read_text("utf-8"))
+    tools = {}
+    for data in json.loads((EVAL / "unseen.json").read_text("utf-8")):
+        domain = make_domain(data["domain"], data)
+        for name, spec in domain.tools.items():
+            tools[name] = replace(spec, plugin=domain.name, examples=tuple(examples[name]))
+    return tools
 
 
 def shares(checkpoint: Path, limit: int | None) -> dict[str, float]:
     with open_engine(str(checkpoint)) as engine:
-        results = evaluate(engine, builtin_sets(limit)[:1] + unseen_sets(limit, exemplified=True), lambda line: None)
+        results = evaluate(engine, builtin_sets(limit)[:1] + unseen_sets(limit), lambda line: None)
     return {name: result["all"]["exact"] for name, result in results.items()}
 
 

@@ -32,7 +32,7 @@ PLANNER = {
     "vocab_size": 5120,
     "hidden_size": 256,
     "intermediate_size": 704,
-    "num_hidden_layers": 10,
+    "num_hidden_layers": 14,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 64,

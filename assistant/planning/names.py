@@ -38,7 +38,7 @@ def read_names(specs: Iterable[ToolSpec], normalise: Normalise, spelled: bool = 
     """The tools by the way the model writes their names. Raises AmbiguousName.
 
     spelled: whether the model knows names as words (see `spelling`). special: the tokenizer's special tokens, which are
-    broken up in descriptions and examples, so that no text of a plugin can end a turn or pose as the user.
+    broken up in descriptions, so that no text of a plugin can end a turn or pose as the user.
     """
     originals = {spec.name: spec for spec in specs}
     written = originals
@@ -86,5 +86,4 @@ def _clean(spec: ToolSpec, special: Sequence[str]) -> ToolSpec:
         return fold(text, lambda c: c, special).text
 
     parameters = tuple(replace(p, description=clean(p.description)) for p in spec.parameters)
-    return replace(spec, description=clean(spec.description), parameters=parameters,
-                   examples=tuple(map(clean, spec.examples)))  # fmt: skip
+    return replace(spec, description=clean(spec.description), parameters=parameters)

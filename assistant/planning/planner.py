@@ -78,8 +78,7 @@ class Planner:
         self._sets: OrderedDict[tuple[str, ...], PlanGrammar] = OrderedDict()
         self._lock = threading.Lock()
         self._most = max(MOST_TOOLS, len(self._familiar) + BESIDE)
-        shown = [self._as_shown(spec) for spec in self.tools.values()]
-        self._all = read_names(shown, self._normalise, self.spelled, self.tokenizer.special_tokens)
+        self._all = read_names(self.tools.values(), self._normalise, self.spelled, self.tokenizer.special_tokens)
         self._spelled = Spelled.of(self.tools.values()) if self.spelled else None
         self._retrieval = Retrieval(self.tools) if len(self.tools) > self._most else None
 
@@ -315,10 +314,6 @@ class Planner:
 
     def _fold(self, text: str) -> Folded:
         return fold(text, self._normalise, self.tokenizer.special_tokens, self.tokenizer.encode)
-
-    def _as_shown(self, spec: ToolSpec) -> ToolSpec:
-        """A tool that the checkpoint was not trained on shows how people ask for it, too."""
-        return replace(spec, examples=()) if spec.name in self.calibrations.tools else prompt.exemplified(spec)
 
     def _chosen(self, text: str, earlier: Earlier | None) -> tuple[str, ...]:
         if self._retrieval is None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from assistant.llm import Tokenizer
-from assistant.plugin.signature import ToolSpec
 
 from .names import Tool
 
@@ -25,16 +23,6 @@ Example, for "take my 3 newest files to Ada":
 > files.send
  files: $1
  to: Ada"""
-
-
-EXAMPLES = 2  # of a tool, in the prompt
-LONGEST_EXAMPLE = 100  # characters
-
-
-def exemplified(spec: ToolSpec) -> ToolSpec:
-    """The tool with as many of its examples as the prompt has room for."""
-    short = [example for example in spec.examples if len(example) <= LONGEST_EXAMPLE]
-    return replace(spec, examples=tuple(short[:EXAMPLES]))
 
 
 def messages(text: str, earlier: tuple[str, str] | None = None) -> list[dict[str, str]]:

@@ -124,8 +124,7 @@ class ToolSpec:
         parameters = {"type": "object", "properties": properties, "additionalProperties": False}
         parameters["required"] = [p.name for p in self.parameters if p.required]
         function = {"name": self.name, "description": self.description, "parameters": parameters}
-        examples = {"examples": list(self.examples)} if self.examples else {}
-        return {"type": "function", "function": {**function, "returns": str(self.returns), **examples}}
+        return {"type": "function", "function": {**function, "returns": str(self.returns)}}
 
     def to_json(self) -> dict[str, Any]:
         out = {k: getattr(self, k) for k in ("name", "description", "effect", "plugin", "third_party")}

@@ -126,7 +126,7 @@ def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: i
     theirs = {n: t for n, t in tools.items() if t.third_party}
     model = load(checkpoint)
     domains = _domains(model, theirs)
-    if not domains:
+    if not any(t.category == "adapted" for d in domains for t in d.templates):
         raise NothingToLearn(
             "no installed plugin has tools that can be learned; install one (assistant tools lists them)"
         )
@@ -154,7 +154,7 @@ def _domains(model: Model, tools: Mapping[str, ToolSpec]) -> list[Domain]:
         for plugin, theirs in plugins.items():
             found = [t for tool in theirs.values() for t in label(Planner(engine, {tool.name: tool}), tool)]
             for _ in range(DESCRIBED):
-                found += [t for tool in theirs.values() if (t := described(tool, theirs.values(), rng))]
+                found += [t for tool in theirs.values() if (t := described(tool, theirs.values(), rng, "adapted"))]
             if found:
                 domains.append(Domain(plugin, dict(theirs), tuple(found)).spelled())
     return domains

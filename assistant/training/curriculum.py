@@ -22,7 +22,7 @@ from .described import described
 from .errands import KINDS, Domain, Template, builtin, held_out, synonym, training_domains, words
 from .packs import Encoder, Pack, Shape
 from .sentences import NUMBERS, TENS, Example, Sentence, Unfillable, fill, finish, join, noisy
-from .unfamiliar import disguise, reworded, signature_words, with_examples, without_parameters
+from .unfamiliar import disguise, reworded, signature_words, without_parameters
 
 BUILTIN = Shape(prefix=896, rows=8, row=192, targets=896)
 INVENTED = Shape(prefix=512, rows=6, row=192, targets=672)
@@ -62,7 +62,6 @@ class Stage:
     single: float = 0.0  # of an example to be a short one-step errand, else anything
     noise: float = 0.6
     reworded: float = 0.45  # of the invented domains get words that mean nothing here, so that signatures must be read
-    exemplified: float = 0.3  # of the invented domains show examples, as plugins do
     bare: float = 0.0  # of the small packs have tools without parameters, to practise the choice of tools
 
 
@@ -73,7 +72,7 @@ STAGES = (
     Stage(4000, copying=0.02, reading=0.3, single=0.1),
     Stage(20_000, copying=0.02, reading=0.1, single=0.1),
     # Reading is learned; what is still wrong is mostly the choice of a tool, which takes knowing what words mean.
-    Stage(10**9, reading=0.04, single=0.05, noise=0.45, reworded=0.15, exemplified=0.5, bare=0.5),
+    Stage(10**9, reading=0.04, single=0.05, noise=0.45, reworded=0.15, bare=0.5),
 )
 
 
@@ -148,12 +147,12 @@ class Curriculum:
 
     def _beside(self, stage: Stage, rng: Random) -> list[Domain]:
         """Domains whose tools may stand beside the built-in ones, with the errands that those do not serve."""
-        some = [with_examples(rng.choice(self.extra), rng)] if self.extra else self._some_domains(rng)
+        some = [rng.choice(self.extra)] if self.extra else self._some_domains(rng)
         apart = [
             replace(d, templates=tuple(t for t in d.templates if not SERVED.search(t.say)))
             for d in some if d.name not in OVERLAPPING
         ]  # fmt: skip
-        chosen = apart if self.extra else [self._unfamiliar(d, rng, stage) for d in apart]
+        chosen = apart if self.extra else [self._unfamiliar(d, rng, stage.reworded) for d in apart]
         return [d for d in chosen if not d.tools.keys() & self.builtin.tools.keys()]
 
     def _invented(self, stage: Stage, rng: Random, shape: Shape) -> Pack:
@@ -164,9 +163,9 @@ class Curriculum:
                 sources = [make(rng, self.random_words, rng.randint(2, 8 if shape == INVENTED else FEW_INVENTED))]
                 tools = sources[0].tools
             else:
-                sources = [self._unfamiliar(d, rng, stage) for d in self._some_domains(rng)]
+                sources = [self._unfamiliar(d, rng, stage.reworded) for d in self._some_domains(rng)]
                 if self.extra and rng.random() < 0.6:
-                    sources = [with_examples(rng.choice(self.extra), rng), *sources[:1]]
+                    sources = [rng.choice(self.extra), *sources[:1]]
                 bare = shape == SMALL and not self.extra and rng.random() < stage.bare
                 sources = [without_parameters(d) for d in sources] if bare else sources
                 most = rng.randint(2, FEW_INVENTED) if shape == SMALL and not bare else MOST_INVENTED
@@ -179,9 +178,9 @@ class Curriculum:
             if pack.examples:
                 return pack
 
-    def _unfamiliar(self, domain: Domain, rng: Random, stage: Stage) -> Domain:
+    def _unfamiliar(self, domain: Domain, rng: Random, reworded_share: float) -> Domain:
         """The domain as a model that knows it by heart would not recognise it."""
-        reword = rng.random() < stage.reworded
+        reword = rng.random() < reworded_share
         words = sorted(signature_words(domain))
         if reword:
             chosen = [w for w in words if w not in self.common_words and rng.random() < rng.choice([0.4, 0.7, 1.0])]
@@ -189,8 +188,7 @@ class Curriculum:
         elif rng.random() < 0.6:
             others = {w: other for w in words if rng.random() < 0.4 and (other := synonym(w, rng))}
             domain = reworded(domain, others, sentences=False)
-        domain = disguise(domain, rng, meaningless=0.15, undescribed=0.0 if reword else 0.15)
-        return with_examples(domain, rng) if rng.random() < stage.exemplified else domain
+        return disguise(domain, rng, meaningless=0.15, undescribed=0.0 if reword else 0.15)
 
     def _some_domains(self, rng: Random) -> list[Domain]:
         return rng.sample(self.domains, rng.choice([1, 1, 2, 2]))

@@ -16,7 +16,6 @@ from assistant.plugin.signature import Parameter, ToolSpec
 
 from .errands import Choice, Template
 
-CATEGORY = "described"
 KINDS_OF = {"int": "int", "float": "int", "Spoken": "spoken"}  # the slots that fill what is said of a type
 SMALL_WORDS = {"a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "and", "or", "is", "are"}
 SMALL_WORDS |= {"be", "it", "its", "that", "which", "this", "one", "as", "if", "not"}
@@ -26,7 +25,7 @@ ABBREVIATED = re.compile(rf"\d|\b(?!(?:{SHORT})\b)[a-z]{{1,2}}\b|\b[b-df-hj-np-t
 NEGATED = re.compile(r"\b(not|no|never|without|nothing|nobody|none|instead|false|or|unless)\b", re.IGNORECASE)
 
 
-def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random) -> Template | None:
+def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random, category: str = "described") -> Template | None:
     """ "book tickets, count 3, day tomorrow" as a template. What the tool needs from another one is asked of that one
     first; None when nothing among `tools` makes it."""
     said = [_named(tool, rng)]
@@ -55,7 +54,7 @@ def described(tool: ToolSpec, tools: Iterable[ToolSpec], rng: Random) -> Templat
         elif p.required:
             return None
     ordered = {p.name: args[p.name] for p in tool.parameters if p.name in args}
-    return Template(" ".join(said), (*plan, (tool.name, ordered)), category=CATEGORY)
+    return Template(" ".join(said), (*plan, (tool.name, ordered)), category=category)
 
 
 def _kind(p: Parameter) -> str:

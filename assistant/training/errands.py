@@ -87,9 +87,8 @@ def held_out(text: str) -> bool:
 
 
 def builtin() -> Domain:
-    """The built-in tools, read from their own signatures, and everything authored over them. Without their examples:
-    the prompt shows those of tools that are not trained."""
-    tools = {n: replace(s, examples=()) for n, s in load_registry().items() if not s.third_party}
+    """The built-in tools, read from their own signatures, and everything authored over them."""
+    tools = {n: s for n, s in load_registry().items() if not s.third_party}
     return Domain("built-in", tools, tuple(_lines(ERRANDS.glob("builtin-*.jsonl"))))
 
 

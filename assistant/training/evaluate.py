@@ -3,11 +3,10 @@
     python -m assistant.training.evaluate --model DIR [--limit N] [--out DIR]
 
 Sets: `builtin` (the built-in tools), `misheard` (the same with simulated misrecognition), `unseen` (tools of domains
-that were never trained, signatures only), `exemplified` (the same with examples of each tool), `installed`, `plugin`
-and `beside` (a plugin beside the built-in tools: its sentences, these with examples of its tools, and the built-in
-ones') and, with `--free`, `builtin` without the grammar. Writes `planner.json` (figures and every outcome),
-`planner.md` and plots; `--calibrate` fits the confidence on training material that was held out, and stores it in the
-checkpoint's folder.
+that were never trained, signatures only), `installed` and `beside` (a plugin beside the built-in tools: its sentences,
+and theirs) and, with `--free`, `builtin` without the grammar. Writes `planner.json`
+(figures and every outcome), `planner.md` and plots; `--calibrate` fits the confidence on training material that was
+held out, and stores it in the checkpoint's folder.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ from . import report
 from .errands import DATA, HELD_OUT_DOMAINS, Domain, Template, builtin, confusions, domains, held_out, make_domain
 from .scoring import Outcome, Truth, figures
 from .sentences import Example, Sentence, Unfillable, Word, fill, finish, noisy
-from .unfamiliar import with_examples
 
 EVAL = DATA / "eval"
 SLOTS = 8
@@ -72,32 +70,26 @@ def builtin_sets(limit: int | None = None, seed: int = 0) -> list[EvaluationSet]
     ]
 
 
-def unseen_sets(limit: int | None = None, exemplified: bool = False) -> list[EvaluationSet]:
-    """One set for each domain of never trained tools: `unseen/…`, or `exemplified/…` with five examples of each tool,
-    by somebody who saw only the signatures."""
+def unseen_sets(limit: int | None = None) -> list[EvaluationSet]:
+    """One set for each domain of never trained tools."""
     sets = []
     domains = json.loads((EVAL / "unseen.json").read_text("utf-8"))
-    examples = json.loads((EVAL / "unseen-examples.json").read_text("utf-8")) if exemplified else {}
     for data in domains:
         domain = make_domain(data["domain"], data)
-        tools = {n: replace(spec, examples=tuple(examples.get(n, ()))) for n, spec in domain.tools.items()}
         templates = domain.templates[: max(1, limit // len(domains))] if limit else domain.templates
-        cases = [case(finish(fill(t, Random(0))), t, tools) for t in templates]
-        sets.append(EvaluationSet(f"{'exemplified' if exemplified else 'unseen'}/{domain.name}", tools, cases))
+        cases = [case(finish(fill(t, Random(0))), t, domain.tools) for t in templates]
+        sets.append(EvaluationSet(f"unseen/{domain.name}", domain.tools, cases))
     return sets
 
 
 def installed_sets(limit: int | None = None) -> list[EvaluationSet]:
     """With one plugin installed beside the built-in tools, each of the never trained domains in turn: `installed/…` are
-    its sentences, `plugin/…` the same where its tools have examples, `beside/…` a share of those over the built-in
-    tools."""
-    ours, parts, exemplified = builtin_sets(limit)[0], unseen_sets(limit), unseen_sets(limit, exemplified=True)
-    sets = []
-    for i, (part, plugin) in enumerate(zip(parts, exemplified, strict=True)):
+    its sentences, `beside/…` a share of those over the built-in tools."""
+    ours, parts, sets = builtin_sets(limit)[0], unseen_sets(limit), []
+    for i, part in enumerate(parts):
         tools = {**ours.tools, **part.tools}
         domain = part.name.partition("/")[2]
         sets.append(EvaluationSet(f"installed/{domain}", tools, part.cases))
-        sets.append(EvaluationSet(f"plugin/{domain}", {**ours.tools, **plugin.tools}, part.cases))
         sets.append(EvaluationSet(f"beside/{domain}", tools, ours.cases[i :: len(parts)]))
     return sets
 
@@ -193,10 +185,8 @@ def familiar_cases(count: int, seed: int = 1) -> EvaluationSet:
 
 
 def unfamiliar_sets(seed: int = 1) -> list[EvaluationSet]:
-    """The same for tools of others: each domain of the training material that is never trained, without and with
-    examples of its tools."""
+    """One set for each domain of the training material that is never trained: the same for tools of others."""
     held = [d for d in domains() if d.name in HELD_OUT_DOMAINS]
-    held += [with_examples(d, Random(d.name)) for d in held]
     return [EvaluationSet(d.name, d.tools, _noisy_cases(d, d.templates, len(d.templates), seed)) for d in held]
 
 
@@ -236,9 +226,7 @@ def main(
             calibrations = fit_all(engine, familiar_cases(limit or 600), unfamiliar_sets())
             calibrations.save(engine.model.tokenizer.folder)  # type: ignore[union-attr]
             typer.echo(f"{calibrations}")
-        sets = builtin_sets(limit)
-        if unseen:
-            sets += unseen_sets(limit) + unseen_sets(limit, exemplified=True) + installed_sets(limit)
+        sets = builtin_sets(limit) + (unseen_sets(limit) + installed_sets(limit) if unseen else [])
         results = evaluate(engine, sets, typer.echo, calibrations)
         if free:
             part = builtin_sets(limit)[0]

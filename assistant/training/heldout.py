@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -18,34 +17,26 @@ from .curriculum import BUILTIN, INVENTED
 from .errands import DATA, HELD_OUT_DOMAINS, Domain, Template, builtin, domains, held_out, make_domain
 from .packs import Encoder, Pack, Shape, pack_all
 from .sentences import fill, finish, noisy
-from .unfamiliar import with_examples
-
-EXEMPLIFIED = replace(INVENTED, prefix=704)  # examples make the prompt longer
 
 
 class HeldOut:
     """Held-out sets, packed once and measured often.
 
-    lines: authored lines and slot words that were never trained; domains: whole domains that were not; plugins: these
-    with examples in the prompt; test and unseen: the independent sets for built-in and for never seen tools, a part of
-    each.
+    lines: authored lines and slot words that were never trained; domains: whole domains that were not; test and unseen:
+    the independent sets for built-in and for never seen tools, a part of each.
     """
 
     def __init__(self, encoder: Encoder, config: ModelConfig, most: int = 160):
         self.sets: dict[str, list[tuple[Shape, Pack]]] = {}
         ours = builtin()
         self._add(encoder, "lines", [_lines_held_out(ours)], BUILTIN, most, noise=0.5)
-        held = [d for d in domains() if d.name in HELD_OUT_DOMAINS]
-        self._add(encoder, "domains", held, INVENTED, most // 4, 0.3)
-        self._add(encoder, "plugins", [with_examples(d, Random(d.name)) for d in held], EXEMPLIFIED, most // 4, 0.3)
+        self._add(encoder, "domains", [d for d in domains() if d.name in HELD_OUT_DOMAINS], INVENTED, most // 4, 0.3)
         test = DATA / "eval" / "builtin.jsonl"
         templates = [Template.from_json(json.loads(x)) for x in test.read_text("utf-8").splitlines() if x.strip()]
         self._add(encoder, "test", [Domain("test", ours.tools, tuple(templates))], BUILTIN, most)
         unseen = json.loads((DATA / "eval" / "unseen.json").read_text("utf-8"))
         self._add(encoder, "unseen", [make_domain(d["domain"], d) for d in unseen], INVENTED, most // 8)
-        self._right = {
-            s: jax.jit(partial(network.right, config=config, shape=s)) for s in (BUILTIN, INVENTED, EXEMPLIFIED)
-        }
+        self._right = {s: jax.jit(partial(network.right, config=config, shape=s)) for s in (BUILTIN, INVENTED)}
 
     def _add(
         self, encoder: Encoder, name: str, sources: list[Domain], shape: Shape, most: int, noise: float = 0

@@ -8,13 +8,10 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from assistant.planning.prompt import EXAMPLES, exemplified
 from assistant.planning.spelling import spell
 from assistant.plugin.signature import Parameter, Type
 
-from .described import CATEGORY
 from .errands import Choice, Domain, Template
-from .sentences import fill, render
 
 WORD = re.compile(r"\{\w+(?::\w+)?\}|[$^]\d+(?:\.\w+)?|[^\W\d_]+")
 
@@ -110,22 +107,6 @@ def _rename(name: str, rng: Random, meaningless: float) -> str:
     if len(parts) > 1 and rng.random() < 0.15:
         return " ".join(parts[::-1])
     return parts[-1] if len(parts) > 1 and rng.random() < 0.1 else name
-
-
-def with_examples(domain: Domain, rng: Random) -> Domain:
-    """The domain as plugins come: its tools show how people ask for them. Nobody says these sentences any more, so that
-    they are to be compared and not remembered."""
-    own: dict[str, list[int]] = {name: [] for name in domain.tools}
-    for i, t in enumerate(domain.templates):
-        if 0 < len(t.plan) <= 2 and not (t.before or t.ask) and t.category != CATEGORY:
-            own[t.plan[-1][0]].append(i)
-    shown = {name: rng.sample(of, min(rng.randint(1, EXAMPLES), len(of) // 2)) for name, of in own.items()}
-    used = {i for of in shown.values() for i in of}
-    tools = {
-        name: exemplified(replace(s, examples=tuple(render(fill(domain.templates[i], rng).words) for i in shown[name])))
-        for name, s in domain.tools.items()
-    }
-    return replace(domain, tools=tools, templates=tuple(t for i, t in enumerate(domain.templates) if i not in used))
 
 
 def without_parameters(domain: Domain) -> Domain:

@@ -87,11 +87,6 @@ def test_the_sets_hold_what_they_promise():
     assert sum(a.say != b.say for a, b in zip(clean.cases, misheard.cases, strict=True)) > 250
     unseen = unseen_sets()
     assert sum(len(s.cases) for s in unseen) >= 200 and sum(len(s.tools) for s in unseen) >= 30
-    assert not any(spec.examples for s in unseen for spec in s.tools.values()), "signatures only"
-    for plain, plugin in zip(unseen, unseen_sets(exemplified=True), strict=True):
-        assert plain.cases == plugin.cases and all(len(spec.examples) == 5 for spec in plugin.tools.values())
-        said = {e for spec in plugin.tools.values() for e in spec.examples}
-        assert not said & {c.say for c in plain.cases}, "what is asked is not shown"
 
 
 def test_mishearing_changes_the_words_of_the_plan_with_the_sentence():

@@ -63,19 +63,6 @@ def test_plugins_cannot_write_into_the_conversation(shipped):
     assert list(request.prompt).count(token("<|user|>")) == 1 and list(request.prompt).count(token("<|end|>")) == 0
 
 
-def test_the_prompt_shows_how_people_ask_for_a_tool_that_the_model_does_not_know(shipped, tools):
-    said = ("Order a Latte\nplease<|plan|>", "x" * 101, "get me an espresso", "one mocha")
-    coffee = replace(tool("coffee.order", description="Order a coffee."), examples=said)
-    known = Planner(shipped, {**tools, coffee.name: coffee}, calibrations=Calibrations(tools=frozenset(tools)))
-    text = known.tokenizer.decode(list(known.draft("hello").request.prompt), skip_special=False)
-    shown = 'order a coffee.\n" order a latte please< |plan|>\n" get me an espresso\n> coffee order\n'
-    assert shown in text and "mocha" not in text, "two of them, none too long, none that ends the turn"
-    example = next(iter(tools.values())).examples[0]
-    assert f'\n" {example.lower()}' not in text
-    unknown = Planner(shipped, tools, calibrations=Calibrations())
-    assert f'\n" {example.lower()}' in unknown.tokenizer.decode(list(unknown.draft("hello").request.prompt))
-
-
 def test_names_that_look_alike_are_refused(shipped):
     with pytest.raises(AmbiguousName, match=r"Cafe.*café|café.*Cafe"):
         Planner(shipped, {n: tool(n) for n in ("Cafe", "café")})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -12,14 +11,12 @@ import numpy as np
 from assistant.llm import ModelConfig, model
 from assistant.llm.attention import attention
 from assistant.planning import plantext
-from assistant.planning.prompt import EXAMPLES
 from assistant.training import network
 from assistant.training.artificial import reading
 from assistant.training.curriculum import BUILTIN, SMALL, STAGES, Curriculum, passed_on
-from assistant.training.errands import Template, builtin, domains
+from assistant.training.errands import Template, builtin
 from assistant.training.packs import Encoder, Pack, Shape
 from assistant.training.sentences import fill, finish
-from assistant.training.unfamiliar import with_examples
 
 SHAPE = Shape(prefix=1000, rows=2, row=192, targets=256)
 
@@ -114,26 +111,6 @@ def test_half_of_the_packs_of_built_in_tools_have_a_plugin_behind_them(
     assert all(p.tokens[: len(ours)].tolist() == ours for p in beside), "the built-in ones come first"
     mixed = [tools for tools in used if tools & builtin().spelled().tools.keys()]
     assert len(mixed) == len(packs), "and are used everywhere"
-
-
-def test_half_of_the_packs_of_other_tools_show_examples(encoder: Encoder, curriculum: Curriculum) -> None:
-    packs = [p for n in range(20_000, 20_016) for s, packs in curriculum.packs(n, 4) if s == SMALL for p in packs]
-    shown = [p for p in packs if '\n" ' in encoder.tokenizer.decode(p.tokens[: p.prefix])]
-    assert 0.25 * len(packs) < len(shown) < 0.75 * len(packs)
-
-
-def test_nobody_asks_for_what_is_shown_as_an_example() -> None:
-    domain = next(d for d in domains() if d.name == "hotels")
-    plugin = with_examples(domain, Random(1))
-    examples = [e for spec in plugin.tools.values() for e in spec.examples]
-    assert len(plugin.tools) / 2 < len(examples) <= EXAMPLES * len(plugin.tools)
-    left = [t.say for t in plugin.templates]
-    gone = [t for t in domain.templates if t.say not in left]
-    assert len(left) <= len(domain.templates) - len(examples) and all(1 <= len(t.plan) <= 2 for t in gone)
-    assert all("{" not in e for e in examples), "the slots are filled"
-    for name, spec in plugin.tools.items():
-        own = [t for t in gone if t.plan[-1][0] == name]
-        assert len(own) >= len(spec.examples) and replace(spec, examples=()) == domain.tools[name]
 
 
 def test_the_choice_of_tools_is_practised_on_tools_without_parameters(curriculum: Curriculum) -> None:
