@@ -113,7 +113,9 @@ def _sayings(value: Any) -> list[str]:
 
 def affordable_steps() -> int:
     """How many steps ten minutes on two cores allow."""
-    return 350 if kernels.available() and b"amx_bf16" in inference.processor() else 120
+    if not kernels.available():
+        return 60
+    return 300 if b"amx_bf16" in inference.processor() else 200
 
 
 def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: int,
