@@ -72,7 +72,7 @@ def test_full_window_gives_the_tokens_of_whisper_decode(tmp_path, noisy, seed, l
     )
     assert ours.tokens == theirs.tokens and len(ours.tokens) > 5
     assert ours.language == theirs.language
-    assert ours.avg_logprob == pytest.approx(theirs.avg_logprob)
+    assert ours.avg_logprob == pytest.approx(theirs.avg_logprob, rel=1e-4)  # float32 sums in another order
 
 
 def test_short_window_is_whisper_with_a_shorter_context(tmp_path, noisy):
