@@ -376,10 +376,10 @@ class Assistant:
     async def _fail(self, id: str, status: int, title: str, detail: str) -> None:
         problem = {"status": status, "title": title, "detail": detail}
         events = (("reply", {"text": detail}), ("status", {"status": "failed"}))
+        self.hearing.forget(id)  # nobody could use it any more
         failed = {"status": "failed", "reply": detail, "problem": problem}
         if await self._update(id, *events, expect=("running", SUBMITTED), **failed):
             metrics.ENDED.labels("failed").inc()
-        self.hearing.forget(id)
 
     async def _update(self, id: str, *events: tuple[str, dict[str, Any]], **values: Any) -> bool:
         changed = await self._db(lambda: self.commands.update(id, *events, **values))
