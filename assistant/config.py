@@ -25,7 +25,7 @@ class SettingsError(ValueError):
     """The settings cannot be used; the message names the file or variable, the key and the fault."""
 
 
-def _absolute(path: Any) -> Path:
+def absolute(path: Any) -> Path:
     """Tools run in folders of their own, where a relative path would mean another one."""
     if not isinstance(path, (str, os.PathLike)):
         raise ValueError(f"{path!r} is no path")
@@ -36,7 +36,7 @@ def _paths(value: Any) -> Any:
     """Folders are given as a list, or in one string separated by the system's path separator."""
     if isinstance(value, str):
         value = json.loads(value) if value.lstrip().startswith("[") else [p for p in value.split(os.pathsep) if p]
-    return list(map(_absolute, value)) if isinstance(value, (list, tuple)) else value
+    return list(map(absolute, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _zone(name: str | None) -> str | None:
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
 def load_settings(**flags: Any) -> Settings:
     """Settings from file, environment and flags (None means not given). Raises SettingsError."""
     given = {k: v for k, v in flags.items() if v is not None}
-    home = _absolute(given.get("home") or os.environ.get("ASSISTANT_HOME") or DEFAULT_HOME)
+    home = absolute(given.get("home") or os.environ.get("ASSISTANT_HOME") or DEFAULT_HOME)
     file = home / "config.toml"
     values = _read(file)
     environment = {n[len("ASSISTANT_") :].lower() for n, v in os.environ.items() if n.startswith("ASSISTANT_") and v}

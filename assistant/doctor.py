@@ -209,7 +209,7 @@ def _speech(settings: Settings) -> Iterator[Check]:
     elif engine != "pocketsphinx" and weights.fetchable(name):
         how = "it is downloaded at the first start; afterwards no network is needed"
         yield Check("speech", WARN, f"Whisper {name} is not on this machine yet", how)
-    elif engine == "whisper" or (engine == "auto" and name not in weights.NAMES):
+    elif weights.demanded(engine, name):
         how = "set ASSISTANT_SPEECH_MODEL to a downloaded .pt file, or ASSISTANT_SPEECH_ENGINE=pocketsphinx"
         yield Check("speech", FAIL, f"there is no Whisper checkpoint {name}, and its host does not answer", how)
     elif find_spec("pocketsphinx"):

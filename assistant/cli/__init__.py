@@ -203,10 +203,12 @@ def demo(
     """
     import os
 
+    from assistant.config import absolute
+
     from .demo import demo as run_demo
 
     home = context.meta.get("home") or os.environ.get("ASSISTANT_HOME") or ".demo"
-    raise typer.Exit(run_demo(Path(home).expanduser().absolute(), once))
+    raise typer.Exit(run_demo(absolute(home), once))
 
 
 def _pass_on(group: typer.Typer, name: str, module: str, about: str) -> None:

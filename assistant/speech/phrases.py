@@ -41,7 +41,7 @@ NO = (
     "no", "nope", "no thanks", "no thank you", "no don't", "don't", "don't send it", "stop", "cancel", "cancel that",
     "never mind",
 )  # fmt: skip
-TYPED_YES, TYPED_NO = ("please do", "right", "y"), ("do not", "not now", "n")  # heard by nobody's offline recogniser
+TYPED_YES, TYPED_NO = ("please do", "right", "y"), ("do not", "not now", "n")  # not listened for offline
 _OTHER_ANSWERS = (
     "the first one", "the second one", "the third one", "<name>", "<when>", "<message>", "<todo>", "<note>", "help",
     "what can you do", "undo that", "that's right", "that's wrong", "never",

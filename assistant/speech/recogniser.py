@@ -266,15 +266,13 @@ def open_recogniser(
     """
     folder = Path(cache_dir).expanduser() if cache_dir else Path("~/.cache/voice-errands/speech").expanduser()
     name = model or DEFAULT_MODEL
-    if engine == "auto" and name not in weights.NAMES:
-        weights.check(name)  # a path that leads nowhere is a mistake, and no reason for the other engine
+    if weights.demanded(engine, name):
+        weights.check(name)
     offline = worker.EngineSpec("pocketsphinx", None, folder)
     fallback = offline if engine == "auto" else None
     if engine == "auto":
         engine = "whisper" if weights.installed(name) or weights.fetchable(name) else "pocketsphinx"
-    elif engine == "whisper":
-        weights.check(name)
-    elif engine != "pocketsphinx":
+    elif engine not in ("whisper", "pocketsphinx"):
         raise ModelUnavailable(f"unknown speech engine {engine!r}; choose auto, whisper or pocketsphinx")
     spec = worker.EngineSpec("whisper", name, folder, device) if engine == "whisper" else offline
     return Recogniser(spec, hints or Hints(), run, limits, fallback if spec != offline else None, language)

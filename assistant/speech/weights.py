@@ -57,6 +57,12 @@ def fetchable(name: str) -> bool:
     return True
 
 
+def demanded(engine: str, name: str) -> bool:
+    """Whether no other engine may take Whisper's place: it was asked for, or a file of it was, and one that is not
+    there is a mistake."""
+    return engine == "whisper" or (engine == "auto" and name not in NAMES)
+
+
 def check(name: str) -> None:
     """Raise ModelUnavailable, with what to do, unless the model is here or can be fetched."""
     if installed(name) or fetchable(name):

@@ -92,9 +92,9 @@ def search(db: sqlite3.Connection, wanted: Wanted, here: Context) -> Iterator[Ro
     """The candidates in order, copies and bursts collapsed. Raises NotFound when there is none."""
     where = _conditions(db, wanted, here)
     if wanted.order == "random":
-        rows = _apart(_random(db, where, wanted))
+        rows = _apart(_uncopied(_random(db, where, wanted)))
     else:
-        rows = _collapsed(_ordered(db, where, wanted))
+        rows = _collapsed(_uncopied(_ordered(db, where, wanted)))
     first = next(rows, None)
     if first is None:
         raise NotFound(f"no {wanted.kind} is {where.said}" if where.said else f"there is no {wanted.kind}")
@@ -256,14 +256,19 @@ def _random(db: sqlite3.Connection, where: Where, wanted: Wanted) -> Iterator[Ro
         yield from (Row(*row) for row in db.execute(sql, [*where.values, start]))
 
 
-def _apart(rows: Iterator[Row]) -> Iterator[Row]:
-    """Exact copies once, and no two of a burst (one camera, less than BURST_MS apart), whatever the order."""
+def _uncopied(rows: Iterator[Row]) -> Iterator[Row]:
+    """Exact copies once."""
     seen: set[bytes] = set()
+    for row in rows:
+        if row.fingerprint not in seen:
+            seen.add(row.fingerprint)
+            yield row
+
+
+def _apart(rows: Iterator[Row]) -> Iterator[Row]:
+    """No two of a burst (one camera, less than BURST_MS apart), whatever the order."""
     times: dict[str, list[int]] = {}  # of each camera, sorted
     for row in rows:
-        if row.fingerprint in seen:
-            continue
-        seen.add(row.fingerprint)
         if row.dated and row.camera:
             known = times.setdefault(row.camera, [])
             at = bisect_left(known, row.taken)
@@ -274,14 +279,10 @@ def _apart(rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def _collapsed(rows: Iterator[Row]) -> Iterator[Row]:
-    """Exact copies once; of a burst (one camera, less than BURST_MS apart) the favourite, else the first in order."""
-    seen: set[bytes] = set()
+    """Of a burst (one camera, less than BURST_MS apart) the favourite, else the first in order."""
     held: Row | None = None
     last = 0
     for row in rows:
-        if row.fingerprint in seen:
-            continue
-        seen.add(row.fingerprint)
         if held and row.dated and row.camera and row.camera == held.camera and abs(row.taken - last) < BURST_MS:
             if row.favorite and not held.favorite:
                 held = row
