@@ -10,9 +10,8 @@
     async for reminder in executor.raised(since): …          # reminders as they become due; executor.reminders.all()
 
 `submit` checks the plan (PlanError) and starts it; a request with an `id` that is known returns that errand
-(idempotency). `missing=(step, argument)` with `question` starts the errand with a question of kind "missing"; the
-answer completes the plan. `^n` refers to the session's newest finished errand. `state`, `answer` and `cancel` raise
-UnknownErrand; `answer` raises AnswerError when nothing is asked or the answer does not fit.
+(idempotency). `^n` refers to the session's newest finished errand. `state`, `answer` and `cancel` raise UnknownErrand;
+`answer` raises AnswerError when nothing is asked or the answer does not fit.
 
 ErrandState: id, session, text, plan, status, steps (StepState: id, tool, status, summary, ms, artifacts, error),
 effects, question (Question: kind "confirm" | "choose" | "missing", text, choices) or None, reply, created, finished,
@@ -21,7 +20,8 @@ cancelled. Event: id (increasing within the database), type ("status", "step", "
 "reply", "reminder") and data (JSON).
 
 Files: executor.py the public class, on DBOS · errand.py, state.py its dataclasses · run.py one errand's steps ·
-store.py tables · references.py, answers.py arguments · plugins.py grants · journal.py effects' states · effects.py the
-dispatcher, which alone holds secrets · recipients.py, contacts.py who is meant · policy.py confirmation · channels/ ·
-attachments.py, location.py files that leave · reminders.py · reply.py, words.py · sandbox/ and artifacts.py.
+store.py tables · references.py arguments · answers.py questions · plugins.py grants · journal.py effects' states ·
+effects.py the dispatcher, which alone holds secrets · recipients.py, contacts.py who is meant · policy.py
+confirmation · channels/ · attachments.py, location.py files that leave · reminders.py · reply.py, words.py · sandbox/
+and artifacts.py.
 """

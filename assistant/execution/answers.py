@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from assistant.plugin.signature import Type
 from assistant.speech import phrases
 
 from .contacts import simple
@@ -60,36 +58,3 @@ def _choice(words: str, choices: Sequence[str]) -> int | None:
                 return n
     found = [n for n, c in enumerate(choices, 1) if words in simple(c)]
     return found[0] if len(found) == 1 else None
-
-
-def value(text: str, type_: Type) -> Any:
-    """Words as the value of an argument that a plan lacked. Raises AnswerError when they are none."""
-    if type_.item:
-        parts = [p.strip() for p in re.split(r",|\band\b|&", text) if p.strip()]
-        return [value(p, type_.item) for p in parts]
-    if type_.name in ("str", "Spoken"):
-        return text
-    words = simple(text)
-    if type_.choices:
-        found = [c for c in type_.choices if simple(c) in words or words in simple(c)]
-        if len(found) != 1:
-            raise AnswerError(f"the answer must be one of {', '.join(type_.choices)}")
-        return found[0]
-    if type_.name == "bool":
-        if words not in YES | NO:
-            raise AnswerError("the answer must be yes or no")
-        return words in YES
-    if type_.name in ("int", "float"):
-        return _number(words, type_.name)
-    raise AnswerError(f"a {type_} cannot be given in words; say the whole errand again")
-
-
-def _number(words: str, kind: str) -> int | float:
-    match = re.search(r"-?\d+(?:\.\d+)?", words)
-    said = next((NUMBERS.index(w) for w in words.split() if w in NUMBERS), None)
-    if match is None and said is None:
-        raise AnswerError("the answer must be a number")
-    number = float(match[0]) if match else float(said or 0)
-    if kind == "int" and not number.is_integer():
-        raise AnswerError("the answer must be a whole number")
-    return int(number) if kind == "int" else number

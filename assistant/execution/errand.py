@@ -42,7 +42,7 @@ class ErrandRequest:
     text: what the user said. said: the texts whose words the plan may use, when they are more than `text`. session:
     whose earlier results `^n` refers to. approve: sends and deletions need no question. id: chosen by the caller; a
     known one returns that errand. previous: the errand that `^n` refers to ("" for none; default: the session's newest
-    finished one). missing: (step from 1, argument) that the plan still lacks, asked with `question`.
+    finished one).
     """
 
     plan: Plan
@@ -51,8 +51,6 @@ class ErrandRequest:
     approve: bool = False
     said: tuple[str, ...] = ()
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    missing: tuple[int, str] | None = None
-    question: str = ""
     previous: str | None = None
 
 

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from assistant.config import Settings
-from assistant.plugin.plan import PlanError, check
+from assistant.plugin.plan import check
 from assistant.plugin.registry import Registry
 from assistant.plugin.signature import Type
 
@@ -164,11 +164,10 @@ class Executor:
         else:
             earlier = [request.previous] if request.previous else []
         said = list(request.said or ([request.text] if request.text else []))
-        self._check(request, await self._types(earlier), said)
+        check(request.plan, self.registry, previous=await self._types(earlier), said=said or None)
         row = {
             "id": request.id, "executor": self._id, "session": request.session, "text": request.text, "said": said,
-            "plan": request.plan.to_json(), "approve": request.approve, "missing": request.missing,
-            "question": request.question, "previous": earlier[0] if earlier else None,
+            "plan": request.plan.to_json(), "approve": request.approve, "previous": earlier[0] if earlier else None,
         }  # fmt: skip
         if await self._tell(request.id, self.store.add_errand, row, [s.tool for s in request.plan.steps]):
             await self._begin(request.id)
@@ -252,18 +251,6 @@ class Executor:
         return len(ids)
 
     # within
-
-    def _check(self, request: ErrandRequest, previous: list[Type], said: list[str]) -> None:
-        plan = request.plan
-        if request.missing is not None:
-            n, name = request.missing
-            if not 1 <= n <= len(plan.steps):
-                raise PlanError("missing", f"there is no step {n}")
-            step = plan.steps[n - 1]
-            if step.tool not in self.registry or name not in self.registry[step.tool].by_name:
-                raise PlanError(f"step {n}", f"{step.tool} has no argument {name!r}")
-            return  # the rest is checked when the plan is complete
-        check(plan, self.registry, previous=previous, said=said or None)
 
     async def _types(self, errands: list[str]) -> list[Type]:
         if not errands:

@@ -7,20 +7,19 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from assistant.plugin.plan import Plan, PlanError, Reference, Step, check
+from assistant.plugin.plan import Plan, Reference, Step
 from assistant.plugin.registry import Registry
 from assistant.plugin.signature import ToolSpec, Type
 from assistant.plugin.types import DATACLASSES
 from assistant.plugin.values import ValueTypeError, decode_dataclass
 from assistant.telemetry import span
 
-from . import answers
 from .bell import Listener
 from .effects import WISHES, Declined, Dispatcher, Failed, JournalError, Refused, StepCall
-from .errand import FINISHED, AnswerError
+from .errand import FINISHED
 from .plugins import Grants, NotApproved
 from .policy import acts_itself
 from .references import NothingThere, arguments
@@ -88,14 +87,6 @@ class ErrandRun:
         if self._row["status"] in FINISHED:
             return str(self._row["status"])
         self._plan = Plan.from_json(self._row["plan"])
-        try:
-            await self._stoppable(self._complete())
-        except (AnswerError, PlanError, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and not self._cancelled:
-                raise
-            for n in range(1, len(self._plan.steps) + 1):
-                await self._mark(n, "skipped" if n > 1 else "failed", error=str(error))
-            return await self._end(["cancelled" if self._cancelled else "failed"])
         self._before = (await self._s.db(self._s.store.full, self.id))["steps"]
         loop = asyncio.get_running_loop()
         self._settled = [loop.create_future() for _ in self._plan.steps]
@@ -222,48 +213,6 @@ class ErrandRun:
                 return dict(answer)
             finally:
                 self.asking = False
-
-    async def _complete(self) -> None:
-        """Ask for the required arguments that the plan lacks. Raises AnswerError when that leads nowhere."""
-        lacking = tuple(self._row["missing"]) if self._row["missing"] else self._lacking()
-        question, tries = self._row["question"], 0
-        said = list(self._row["said"])
-        while lacking:
-            n, name = lacking
-            step = self._plan.steps[n - 1]
-            parameter = self._s.registry[step.tool].by_name[name]
-            text = question or f"For {doing(step.tool)}: {parameter.description or name.replace('_', ' ')}?"
-            answer = await self._ask(f"0:missing:{n}:{name}:{tries}", "missing", text, list(parameter.type.choices))
-            try:
-                given = answers.value(answer["text"], parameter.type)
-            except AnswerError as error:
-                tries += 1
-                if tries == 3:
-                    raise
-                question = f"{str(error).capitalize()}. {text}"
-                continue
-            steps = list(self._plan.steps)
-            steps[n - 1] = replace(step, args={**step.args, name: given})
-            self._plan, question, tries = Plan(tuple(steps)), "", 0
-            said = [*said, answer["text"]] if said else said
-            lacking = self._lacking()
-            if lacking is None:
-                check(self._plan, self._s.registry, previous=await self._previous_types(), said=said or None)
-                await self._s.tell(self.id, self._s.store.set_plan, self.id, self._plan.to_json(), said)
-                self._row["said"] = said
-
-    def _lacking(self) -> tuple[int, str] | None:
-        for n, step in enumerate(self._plan.steps, 1):
-            spec = self._s.registry.get(step.tool)  # None for a tool that is gone, which the step itself tells
-            for p in spec.parameters if spec else ():
-                if p.required and p.name not in step.args:
-                    return n, p.name
-        return None
-
-    async def _previous_types(self) -> list[Type]:
-        row = await self._s.db(self._s.store.errand, self._row["previous"] or "")
-        tools = [s["tool"] for s in row["plan"]["steps"]] if row else []
-        return [self._s.registry[t].returns for t in tools if t in self._s.registry]
 
     async def _results(self, wanted: list[Reference]) -> Callable[[Reference], Any]:
         """The results that references stand for, from the tables."""

@@ -30,8 +30,8 @@ errands = Table(
     Column("id", String, primary_key=True), Column("executor", String, index=True, nullable=False),
     Column("session", String, index=True, nullable=False), Column("text", Text, nullable=False),
     Column("said", JSON, nullable=False), Column("plan", JSON, nullable=False),
-    Column("approve", Boolean, nullable=False), Column("missing", JSON), Column("question", Text, nullable=False),
-    Column("previous", String), Column("status", String, index=True, nullable=False),
+    Column("approve", Boolean, nullable=False), Column("previous", String),
+    Column("status", String, index=True, nullable=False),
     Column("reply", Text, nullable=False, default=""),
     Column("created", Float, nullable=False), Column("finished", Float),
 )  # fmt: skip
@@ -221,10 +221,6 @@ class Store:
         with self.write() as c:
             c.execute(sa.update(errands).where(errands.c.id == id).values(reply=reply))
             add_event(c, id, "reply", {"text": reply})
-
-    def set_plan(self, id: str, plan: dict[str, Any], said: list[str]) -> None:
-        with self.write() as c:
-            c.execute(sa.update(errands).where(errands.c.id == id).values(plan=plan, said=said, missing=None))
 
     # steps
 

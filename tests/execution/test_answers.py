@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from assistant.execution.answers import understand, value
+from assistant.execution.answers import understand
 from assistant.execution.attachments import AttachmentError, Attachments
 from assistant.execution.errand import AnswerError
 from assistant.execution.plugins import Grants, NotApproved
@@ -12,7 +12,6 @@ from assistant.execution.references import NothingThere, arguments
 from assistant.plugin.manifest import Manifest
 from assistant.plugin.plan import Step
 from assistant.plugin.registry import OWN_DISTRIBUTION, Plugin, load_registry
-from assistant.plugin.signature import Type
 from assistant.speech import phrases
 
 from . import kit
@@ -62,30 +61,6 @@ def test_answers():
 def test_answers_that_do_not_fit(kind, answer, problem):
     with pytest.raises(AnswerError, match=problem):
         given(kind, BENS, **answer)
-
-
-@pytest.mark.parametrize(
-    ("text", "type_", "wanted"),
-    [
-        ("Alice, Bob and Carol", "list[Spoken]", ["Alice", "Bob", "Carol"]),
-        ("call Ben and Ann", "Spoken", "call Ben and Ann"),
-        ("five photos", "int", 5),
-        ("12", "int", 12),
-        ("2.5 seconds", "float", 2.5),
-        ("the large one", "small|medium|large", "large"),
-        ("yes", "bool", True),
-    ],
-)
-def test_missing_values(text, type_, wanted):
-    assert value(text, Type.parse(type_)) == wanted
-
-
-@pytest.mark.parametrize(
-    ("text", "type_"), [("some", "int"), ("2.5", "int"), ("huge", "small|large"), ("x", "list[Photo]"), ("x", "bool")]
-)
-def test_missing_values_that_do_not_fit(text, type_):
-    with pytest.raises(AnswerError):
-        value(text, Type.parse(type_))
 
 
 def test_arguments():

@@ -25,8 +25,9 @@ needs_full = pytest.mark.skipif(not kit.supported(), reason="third-party tools n
 @pytest.fixture
 def journal(tmp_path):
     store = Store(f"sqlite:///{tmp_path / 'j.db'}")
-    row = {"id": "e", "executor": "x", "session": "s", "text": "", "said": [], "plan": {"steps": []}, "approve": False}
-    store.add_errand({**row, "missing": None, "question": "", "previous": None}, ["t"])
+    row = {"id": "e", "executor": "x", "session": "s", "text": "", "said": [], "plan": {"steps": []}, "approve": False,
+           "previous": None}  # fmt: skip
+    store.add_errand(row, ["t"])
     yield Journal(store)
     store.close()
 
@@ -159,26 +160,6 @@ async def test_text_is_asked_for(executor, folder):
     await executor.answer(state.id, text="I am late")
     assert (await executor.wait(state.id)).status == "done"
     assert b"I am late" in kit.mails(folder)[0].read_bytes()
-
-
-async def test_missing_argument(executor, folder):
-    state = await executor.submit(
-        kit.request(
-            ("messages.send", {"text": "hi"}),
-            text="send hi",
-            missing=(1, "to"),
-            question="Who should get it?",
-            approve=True,
-        )
-    )
-    state = await executor.wait(state.id)
-    assert (state.question.kind, state.question.text) == ("missing", "Who should get it?")
-    before = state.plan.hash
-    await executor.answer(state.id, text="Alice and Benny")
-    state = await executor.wait(state.id)
-    assert state.status == "done" and state.plan.hash != before
-    assert state.plan.steps[0].args["to"] == ["Alice", "Benny"]
-    assert len(kit.mails(folder)) == 2
 
 
 async def test_contact(executor):
