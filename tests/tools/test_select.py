@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import os
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import pytest
 from assistant.plugin import Spoken
 from assistant.plugin.values import decode_dataclass, encode
 from tools import photos
+from tools.photos import query
 from tools.photos import scan as scanning
 from tools.photos.query import NotFound
 
@@ -244,3 +246,17 @@ def test_real_photos(surround) -> None:
     assert [p.name for p in photos.select(count=3)] == ["IMG_5195.HEIC", "jolla.jpg", "no_exif.jpg"]
     assert {p.name[:4] for p in photos.select(place="Italy", taken="2008")} == {"DSCN"}
     assert photos.select(place="Florence")[0].name == "87_OSError.jpg"
+
+
+def test_a_large_library_is_looked_at_in_several_errands(surround, tmp_path, monkeypatch):
+    for n in range(3):
+        photo(tmp_path / "library" / f"{n}.jpg", color=(n * 80, 90, 200))
+    surround(tmp_path / "library")
+    monkeypatch.setattr(scanning, "BATCH", 1)
+    clock = itertools.count()  # a second for each look at it
+    monkeypatch.setattr(scanning.time, "monotonic", lambda: float(next(clock)))
+    for seconds, left in ((0.5, "some of the photo folders"), (2.5, "2 photos"), (2.5, "1 photos")):
+        monkeypatch.setattr(query, "SCAN_SECONDS", seconds)
+        with pytest.raises(RuntimeError, match=f"^{left} have not been looked at yet; say it again"):
+            query.choose(query.Wanted())
+    assert len(query.choose(query.Wanted())) == 3

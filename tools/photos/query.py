@@ -79,7 +79,10 @@ def choose(wanted: Wanted) -> list[Photo]:
     try:
         report = refresh(db, roots(here.photos, here.data), here.now, here.zone, here.progress, SCAN_SECONDS, False)
         if not report.done:
-            raise RuntimeError(f"{report.left:,} photos have not been looked at yet; run `assistant photos scan` once")
+            left = f"{report.left:,} photos" if report.left else "some of the photo folders"
+            raise RuntimeError(
+                f"{left} have not been looked at yet; say it again to go on, or run `assistant photos scan` once"
+            )
         if not report.photos:
             raise NotFound(_no_photos(here, report.unusable))
         rows = _sound(db, search(db, wanted, here), wanted.count)
