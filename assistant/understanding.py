@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import metrics
-from .command import ASKING, SUBMITTED, CommandError, UnknownCommand, command, planned_json, planned_of
+from .command import ASKING, SUBMITTED, CommandError, UnknownCommand, planned_json, planned_of
 from .execution.answers import same, understand
 from .execution.errand import FINISHED, AnswerError, ErrandRequest, NotAsked, UnknownErrand
 from .execution.words import join
@@ -282,6 +282,3 @@ class Understanding:
 def _replaces(planned: Planned, waiting: dict[str, Any]) -> bool:
     """Whether a plan does something of the waiting command's anew; "wait, what is Bob's number" does not."""
     return bool({s.tool for s in planned.plan.steps} & {s.tool for s in waiting["plan"].steps})
-
-
-__all__ = ["PlanRefused", "Understanding", "command"]

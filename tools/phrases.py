@@ -43,7 +43,7 @@ class Unclear(ValueError):
 def normal(phrase: str) -> str:
     """Lower case, numbers as digits ("twenty five" → "25", "twenty first" → "21st"), no punctuation but : / . -"""
     text = phrase.casefold().replace("’", "'").replace("o'clock", "oclock").replace("'s", "s").replace("'", "")
-    text = re.sub(r"\b([ap])\.\s?m\b\.?", r"\1m", text)
+    text = re.sub(r"(?<![a-z])([ap])\.\s?m\b\.?", r"\1m", text)
     text = re.sub(r"(?<!\d)-|-(?!\d)", " ", text)
     words = re.findall(r"[\w:./]+(?:-\d+)*", text)
     out: list[str] = []

@@ -12,7 +12,8 @@ PlanningError, tools that it cannot tell apart AmbiguousName.
 
 Files: planner.py the public class · planned.py its dataclasses · text.py the user's words as the model sees them ·
 names.py, spelling.py the tools' names · plantext.py the plan as text · grammar.py constrained decoding · reading.py
-text → plan · confidence.py · questions.py · retrieval.py which tools, when many are installed · prompt.py
+text → plan · confidence.py · questions.py · retrieval.py which tools, when many are installed ·
+search.py other choices where the model hesitates · prompt.py
 """
 
 from .confidence import Calibration, Calibrations

@@ -85,5 +85,9 @@ def _clean(spec: ToolSpec, special: Sequence[str]) -> ToolSpec:
     def clean(text: str) -> str:
         return fold(text, lambda c: c, special).text
 
-    parameters = tuple(replace(p, description=clean(p.description)) for p in spec.parameters)
+    def shown(p: Parameter) -> Parameter:
+        default = clean(p.default) if isinstance(p.default, str) and not p.type.choices else p.default
+        return replace(p, description=clean(p.description), default=default)
+
+    parameters = tuple(map(shown, spec.parameters))
     return replace(spec, description=clean(spec.description), parameters=parameters)

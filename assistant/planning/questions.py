@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rapidfuzz import fuzz, process
+from rapidfuzz import fuzz
 
-from assistant.plugin.plan import Plan, Reference
+from assistant.plugin.plan import Plan
 from assistant.plugin.signature import Parameter, ToolSpec
 
 from .planned import Question
@@ -19,6 +19,7 @@ POLITE_END = re.compile(r"[\s,.!]*(?:\b(?:please|thanks|thank you|if you can)\b)
 # Of words that are to be written or sent, only what cannot be meant is left off: "Well done!" and "thanks" can be.
 WORDS_START = re.compile(rf"^(?:(?:{HESITATION})\b[\s,.]*)+", re.IGNORECASE)
 WORDS_END = re.compile(r"(?:[\s,]+please)?[\s,.]*$", re.IGNORECASE)
+NOTHING = re.compile(r"(?!)")
 CARRIERS = {
     "to": r"(?:(?:send|mail|text|give)\s+(?:it|them|this|that)\s+)?to\s+",
     "name": r"(?:(?:it'?s|that'?s|look\s+up|find)\s+)",
@@ -31,7 +32,28 @@ NUMBERS = {w: n for n, w in enumerate(["zero", "one", "two", "three", "four", "f
 NUMBERS |= {"ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16}
 NUMBERS |= {"seventeen": 17, "eighteen": 18, "nineteen": 19}
 TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
-AMOUNTS = {"half a dozen": 6, "a dozen": 12, "dozen": 12, "a couple": 2, "couple": 2}
+SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000}
+FRACTIONS = {"half a dozen": 6, "a couple": 2, "couple": 2, "three quarters": 0.75, "a quarter": 0.25}
+NUMERAL = (r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*[.,]?\d+|"
+           rf"\b(?:{'|'.join(sorted([*NUMBERS, *TENS, *SCALES, 'point'], key=len, reverse=True))})\b)")  # fmt: skip
+YES = {"yes", "yeah", "yep", "yup", "sure", "ok", "okay", "on", "true", "enable", "enabled", "please", "do", "right",
+       "correct", "definitely", "absolutely", "always"}  # fmt: skip
+NO = {
+    "no",
+    "nope",
+    "nah",
+    "not",
+    "never",
+    "off",
+    "false",
+    "disable",
+    "disabled",
+    "negative",
+    "don't",
+    "dont",
+    "without",
+}
+CLOSE = 80  # of 100: how much a word must look like a choice
 
 
 class Unanswered(ValueError):
@@ -64,28 +86,32 @@ def read_back(plan: Plan, tools: dict[str, ToolSpec]) -> Question:
     parts = []
     for step in plan.steps:
         words = tools[step.tool].description.split(".")[0].strip()
-        given = ", ".join(f"{spell(name)}: {_plain(value)}" for name, value in step.args.items() if _plain(value))
+        by_name = tools[step.tool].by_name
+        values = {spell(name): _plain(v) for name, v in step.args.items() if by_name[name].type.is_value}
+        given = ", ".join(f"{name}: {value}" for name, value in values.items() if value)
         parts.append((words[0].lower() + words[1:] if words else step.tool) + (f" ({given})" if given else ""))
     return Question("confirm", f"I understood: {'; then '.join(parts)}. Is that right?", ("yes", "no"))
 
 
 def _plain(value: Any) -> str:
-    values = [v for v in (value if isinstance(value, list) else [value]) if not Reference.parse(v)]
+    values = value if isinstance(value, list) else [value]
     return " and ".join(str(v).replace("_", " ") if not isinstance(v, bool) else str(v).lower() for v in values)
 
 
 def interpret(answer: str, spec: ToolSpec, p: Parameter) -> Any:
     """The value that an answer gives to an argument that is no reference. Words stay the user's own. Raises
     Unanswered."""
+    kind = p.type.item or p.type
     text = " ".join(answer.split())
-    if p.name == "text":
+    if kind.name == "bool":
+        start, end, carrier = NOTHING, NOTHING, ""  # "yes" is no filler here
+    elif p.name == "text":
         start, end, carrier = WORDS_START, WORDS_END, TO_SEND if spec.effect == "send" else TO_REMEMBER
     else:
         start, end, carrier = POLITE_START, POLITE_END, CARRIERS.get(p.name, "")
     text = end.sub("", start.sub("", text)) or text
     if carrier:
         text = re.sub(f"^{carrier}", "", text, flags=re.IGNORECASE) or text
-    kind = p.type.item or p.type
     parts = re.split(r"\s*(?:,|&|\band\b)\s*", text) if p.type.item else [text]
     values = [_scalar(part, kind.name if not kind.choices else "enum", kind.choices) for part in parts if part.strip()]
     if not values or None in values:
@@ -95,29 +121,61 @@ def interpret(answer: str, spec: ToolSpec, p: Parameter) -> Any:
 
 def _scalar(text: str, kind: str, choices: tuple[str, ...]) -> Any:
     """One value, or None."""
-    low = text.casefold()
+    low = text.casefold().replace("’", "'")
     if kind == "enum":
-        spelled = {spell(choice): choice for choice in choices}
-        best = process.extractOne(low, spelled.keys(), scorer=fuzz.partial_ratio, score_cutoff=80)
-        return spelled[best[0]] if best else None
+        return _choice(low.replace("_", " "), {spell(choice).casefold(): choice for choice in choices})
     if kind in ("int", "float"):
         found = _number(low)
         return None if found is None else int(found) if found == int(found) else found if kind == "float" else None
     if kind == "bool":
-        return not re.search(r"\b(no|not|don'?t|off|false)\b", low)
+        said = [word for word in re.findall(r"[a-z']+", low.replace("no problem", "")) if word in YES or word in NO]
+        return said[0] in YES if said else None
     return text if re.search(r"\w", text) else None
 
 
+def _choice(text: str, choices: dict[str, str]) -> str | None:
+    """The choice that was said last ("black, no, sepia"), else the one that a few words of the answer look like."""
+    said = [(m.end(), m.start(), c) for c in choices for m in re.finditer(rf"(?<!\w){re.escape(c)}(?!\w)", text)]
+    if said:
+        last = max(end for end, *_ in said)
+        return choices[min((start, c) for end, start, c in said if end == last)[1]]  # "iced latte" rather than "latte"
+    words = text.split()
+    alike = {
+        c: max(fuzz.ratio(c, " ".join(words[i : i + len(c.split())])) for i in range(len(words) or 1))
+        for c in choices if len(c) > 3
+    }  # fmt: skip
+    best = max(alike, key=lambda c: alike[c], default="")
+    return choices[best] if best and alike[best] >= CLOSE else None
+
+
 def _number(text: str) -> float | None:
-    """The first number in a text, in digits or in words up to a hundred, with its halves and dozens."""
+    """The first number in a text, in digits or in words; None when there is none, or more to it than is understood."""
+    if re.search(r"\b(minus|negative)\b|-\s*\d|\d{10}", text):
+        return None
     half = 0.5 if re.search(r"\band a half\b", text) else 0.0
-    if digits := re.search(r"-?\d+(?:[.,]\d+)?", text):
-        return float(digits[0].replace(",", ".")) + half
-    for said, amount in AMOUNTS.items():
+    if half and re.search(r"\ban? [a-z]+ and a half\b", text):
+        return 1.5  # "an hour and a half"
+    for said, amount in FRACTIONS.items():
         if re.search(rf"\b{said}\b", text):
             return amount
-    ten, unit = "|".join(TENS), "|".join(sorted(NUMBERS, key=len, reverse=True))
-    if found := re.search(rf"\b(?:({ten})(?:[\s-]+({unit}))?|({unit}))(?:\s+point\s+({unit}))?\b", text):
-        whole = TENS.get(found[1], 0) + NUMBERS[found[2] or found[3] or "zero"]
-        return whole + (NUMBERS[found[4]] / 10 if found[4] else 0.0) + half
-    return 0.5 if re.search(r"\bhalf\b", text) else None
+    if fraction := re.search(r"(\d+)\s*/\s*(\d+)", text):
+        return int(fraction[1]) / int(fraction[2]) if int(fraction[2]) else None
+    found = re.search(rf"{NUMERAL}(?:[\s-]+(?:and\s+)?{NUMERAL})*", text)
+    return _added(re.findall(NUMERAL, found[0])) + half if found else 0.5 if re.search(r"\bhalf\b", text) else None
+
+
+def _added(numerals: list[str]) -> float:
+    """Numerals in a row as one number: "two hundred and five", "three dozen", "1,200", "two point five"."""
+    total = current = 0.0
+    for n, word in enumerate(numerals):
+        if word == "point":
+            return total + current + float("0." + "".join(f"{NUMBERS.get(w, w)}" for w in numerals[n + 1 :]))
+        if word in SCALES:
+            current = (current or 1) * SCALES[word]
+            total, current = (total + current, 0.0) if word == "thousand" else (total, current)
+        elif word in NUMBERS or word in TENS:
+            current += NUMBERS.get(word, 0) + TENS.get(word, 0)
+        else:
+            plain = word.replace(",", "") if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", word) else word.replace(",", ".")
+            current += float(plain)
+    return total + current

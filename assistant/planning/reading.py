@@ -59,7 +59,8 @@ def add(args: dict[str, Any], p: Parameter, value: Any) -> None:
         return
     before = args.get(p.name, [])
     values = [*(before if isinstance(before, list) else [before]), value]
-    values = list(dict.fromkeys(values))
+    if p.type.item.name not in ("int", "float", "bool"):  # the average of 3, 3 and 9 is of three numbers
+        values = list(dict.fromkeys(values))
     args[p.name] = value if len(values) == 1 and p.required and not p.type.is_value else values
 
 

@@ -95,7 +95,7 @@ class Folded:
 def is_word(c: str) -> bool:
     """Letters, marks, digits, pictures and signs of amounts carry meaning; all else only stands between words."""
     kind = unicodedata.category(c)
-    return c in "_%+" or kind[0] in "LMN" or kind in ("So", "Sc")
+    return c in "_%+" or kind[0] in "LMN" or kind in ("So", "Sc") or "\U0001f3fb" <= c <= "\U0001f3ff"  # tones of skin
 
 
 def fold(text: str, normalise: Normalise, special: Sequence[str] = (), encode: Encode | None = None) -> Folded:

@@ -154,7 +154,8 @@ def _check_element(value: Any, type_: Type, position: str, results: list[ToolSpe
         if value not in type_.choices:
             raise PlanError(position, f"{value!r} is none of {', '.join(type_.choices)}")
     elif type_.item:
-        raise PlanError(position, f"must be a list, not {value!r}")
+        nested = isinstance(value, list)
+        raise PlanError(position, "a list in a list cannot be planned" if nested else f"must be a list, not {value!r}")
     elif not _is_scalar(value, type_.name):
         raise PlanError(position, f"{value!r} is not of type {type_}")
     elif type_.name == "Spoken" and said is not None and not any(is_span(value, text) for text in said):

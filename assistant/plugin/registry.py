@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .manifest import Manifest, ManifestError
-from .signature import SignatureError, ToolSpec
+from .signature import SignatureError, ToolSpec, distinct
 from .tool import tools_of
 
 GROUP = "assistant.tools"
@@ -94,11 +94,12 @@ def load_registry(describe: Describe | None = None, entries: Iterable[EntryPoint
     """
     plugins: dict[str, Plugin] = {}
     specs: dict[str, ToolSpec] = {}
-    for plugin in find_plugins(entries):
+    for plugin in sorted(find_plugins(entries), key=lambda p: p.third_party):  # ours keep their names
         try:
             if plugin.error is None:
                 for spec in _specs(plugin, describe):
                     _allow(spec, plugin)
+                    distinct((*specs, spec.name), "the tools")
                     specs[spec.name] = spec
         except Exception as problem:  # a plugin's own fault must not stop the service
             plugin = Plugin(**{**vars(plugin), "error": f"{problem}"})

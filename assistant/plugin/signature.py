@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 import types
 import typing
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass
 from functools import cached_property
 from typing import Any, Literal, Union
 
-from .types import DATACLASSES, EFFECTS, Effect, File, Spoken
+from .types import DATACLASSES, EFFECTS, Effect, File, Spoken, type_name
 
 SCALARS = {int: "int", float: "float", bool: "bool", str: "str", Spoken: "Spoken"}
 JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "Spoken": "string"}
 NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+LONGEST = 300  # characters of a description: all tools of a prompt share its room
 
 
 class SignatureError(TypeError):
@@ -37,7 +40,7 @@ class Type:
     def __str__(self) -> str:
         if self.item:
             return f"list[{self.item}]"
-        return "|".join(self.choices) if self.choices else self.name
+        return "|".join(self.choices) + "|" * (len(self.choices) == 1) if self.choices else self.name
 
     @classmethod
     def parse(cls, text: str) -> Type:
@@ -146,6 +149,8 @@ class ToolSpec:
 def describe(function: Callable[..., Any], name: str, *, examples: tuple[str, ...] = (), effect: str | None = None,
              plugin: str = "", third_party: bool = True) -> ToolSpec:  # fmt: skip
     """The signature of a function as a ToolSpec. Raises SignatureError naming what is wrong."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise SignatureError(f"{name}: an async function cannot be a tool; write it without async")
     hints = typing.get_type_hints(function)
     doc, about = _docstring(function)
     if not doc:
@@ -160,6 +165,7 @@ def describe(function: Callable[..., Any], name: str, *, examples: tuple[str, ..
         type_ = _type(hints[p.name], f"{name}: parameter {p.name!r}", optional=not required)
         default = None if required else _default(p.default, type_, f"{name}: parameter {p.name!r}")
         parameters.append(Parameter(p.name, type_, required, default, about.get(p.name, "")))
+    distinct((p.name for p in parameters), f"{name}: the parameters")
     if hints.get("return") is None:
         raise SignatureError(f"{name}: needs a return annotation; later steps are typed by it")
     returned, wished = _returned(hints["return"], name)
@@ -182,13 +188,29 @@ def _type(hint: Any, where: str, optional: bool = False) -> Type:
     if origin is Literal:
         if not all(isinstance(a, str) and re.fullmatch(r"[\w .+-]+", a) for a in args):
             raise SignatureError(f"{where}: choices must be plain words, not {args}")
+        distinct(args, f"{where}: the choices")
         return Type("enum", choices=tuple(args))
     if hint in SCALARS:
         return Type(SCALARS[hint])
     if isinstance(hint, type) and is_dataclass(hint):
-        return Type(hint.__name__ if hint.__name__ in DATACLASSES else f"{hint.__module__}.{hint.__name__}")
+        known = DATACLASSES.values()
+        if hint not in known and (base := next((c for c in hint.__mro__ if c in known), None)):
+            raise SignatureError(f"{where}: no tool takes a {hint.__name__}; use {base.__name__} itself")
+        return Type(type_name(hint))
     raise SignatureError(f"{where}: {hint!r} is not a type that a plan can hold; use Spoken, int, float, bool, "
                          "Literal[...], list[...] or a dataclass")  # fmt: skip
+
+
+def distinct(names: typing.Iterable[str], what: str) -> None:
+    """Raises SignatureError when two names differ in no more than case, accents and how their words are joined: the
+    model could not tell them apart."""
+    seen: dict[str, str] = {}
+    for name in names:
+        apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[\s_]+", " ", name)
+        plain = "".join(c for c in unicodedata.normalize("NFKD", apart.casefold()) if not unicodedata.combining(c))
+        if plain in seen:
+            raise SignatureError(f"{what} {seen[plain]!r} and {name!r} look the same to the model; rename one of them")
+        seen[plain] = name
 
 
 def _default(value: Any, type_: Type, where: str) -> Any:
@@ -222,15 +244,15 @@ def _fields(returned: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """The description, and what an `Args:` section says of each parameter."""
+    """The description, which is the first paragraph, and what an `Args:` section says of each parameter."""
     doc = inspect.getdoc(function) or ""
     head, _, args = doc.partition("\nArgs:")
     about: dict[str, str] = {}
     key = ""
-    for line in args.split("\nReturns:")[0].splitlines():
+    for line in re.split(r"\n(?=\S)", args)[0].splitlines():  # to the next section
         if match := re.match(r"\s{2,4}(\w+)(?: \([^)]*\))?:\s*(.*)", line):
             key = match[1]
             about[key] = match[2].strip()
         elif key and line.strip():
             about[key] += " " + line.strip()
-    return " ".join(head.split()), about
+    return textwrap.shorten(re.split(r"\n\s*\n", head)[0], LONGEST, placeholder=" …"), about

@@ -147,3 +147,8 @@ DATACLASSES: dict[str, type] = {
         *(Send, AddReminder, AddNote, FindContact),
     )
 }
+
+
+def type_name(kind: type) -> str:
+    """How a dataclass is called in signatures and values: the common ones by their name, a plugin's own in full."""
+    return kind.__name__ if DATACLASSES.get(kind.__name__) is kind else f"{kind.__module__}.{kind.__name__}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .signature import Type
-from .types import DATACLASSES, Spoken
+from .types import DATACLASSES, Spoken, type_name
 
 
 class ValueTypeError(TypeError):
@@ -39,8 +39,7 @@ def encode(value: Any, where: str = "result") -> Any:
     if isinstance(value, (list, tuple)):
         return [encode(v, f"{where}[{i}]") for i, v in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
-        name = kind.__name__ if kind.__name__ in DATACLASSES else f"{kind.__module__}.{kind.__name__}"
+        name = type_name(type(value))
         parts = {f.name: encode(getattr(value, f.name), f"{where}.{f.name}") for f in dataclasses.fields(value)}
         return {"$type": name, **parts}
     raise ValueTypeError(f"{where}: a {type(value).__name__} cannot leave a tool")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from assistant.planning import Calibration, Calibrations, Earlier, Planned, Planner, PlanningError, questions
+from assistant.planning.reading import add
 from assistant.plugin.plan import Plan, Step
 from assistant.plugin.signature import Parameter, ToolSpec, Type
 
@@ -68,10 +69,66 @@ def test_a_tool_without_descriptions_is_asked_about_by_name():
         ("collage.create", "columns", "three", 3),
         ("gif.create", "seconds_per_photo", "1,5 seconds", 1.5),
         ("photos.select", "favorites", "no", False),
+        ("photos.select", "favorites", "nope", False),
+        ("photos.select", "favorites", "don’t", False),
+        ("photos.select", "favorites", "yes, why not", True),
+        ("photos.select", "favorites", "no problem, yes", True),
+        ("photos.select", "count", "1,000", 1000),
+        ("photos.select", "count", "two hundred and five", 205),
+        ("photos.select", "count", "three dozen", 36),
+        ("gif.create", "seconds_per_photo", ".5", 0.5),
+        ("gif.create", "seconds_per_photo", "1/2", 0.5),
+        ("gif.create", "seconds_per_photo", "three quarters of a second", 0.75),
+        ("gif.create", "seconds_per_photo", "a second and a half", 1.5),
     ],
 )
 def test_answers(tools, tool: str, argument: str, answer: str, value: object):
     assert questions.interpret(answer, tools[tool], tools[tool].by_name[argument]) == value
+
+
+def test_sums_of_money_are_read_back(tools):
+    plan = Plan((Step("photos.select", {"count": 1}), Step("messages.send", {"text": "$5", "attachments": ["$1"]})))
+    assert "text: $5" in questions.read_back(plan, tools).text
+    assert "$1" not in questions.read_back(plan, tools).text
+
+
+def test_numbers_may_repeat_in_a_list():
+    args: dict[str, object] = {}
+    for n in (3, 3, 9):
+        add(args, Parameter("numbers", Type.parse("list[int]")), n)
+    assert args == {"numbers": [3, 3, 9]}
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "choice"),
+    [
+        (("male", "female"), "female", "female"),
+        (("lock", "unlock"), "unlock please", "unlock"),
+        (("latte", "iced latte"), "the iced latte", "iced latte"),
+        (("latte", "iced latte"), "iced latte? no, a latte", "latte"),
+        (("tea", "steak"), "steak", "steak"),
+        (("rotate_left", "rotate_right"), "rotate_right", "rotate_right"),
+        (("grayscale", "sepia"), "sepja", "sepia"),
+        (("on", "off"), "one of them", None),
+        (("s", "m", "l"), "medium size", None),
+    ],
+)
+def test_the_choice_that_was_said(choices: tuple[str, ...], answer: str, choice: str | None):
+    p = Parameter("which", Type("enum", choices=choices))
+    tool = ToolSpec("t.t", "Do.", (p,), Type("str"))
+    if choice is not None:
+        assert questions.interpret(answer, tool, p) == choice
+        return
+    with pytest.raises(questions.Unanswered):
+        questions.interpret(answer, tool, p)
+
+
+@pytest.mark.parametrize(
+    ("argument", "answer"), [("count", "9" * 400), ("count", "minus five"), ("favorites", "maybe")]
+)
+def test_what_is_no_answer_is_asked_again(tools, argument: str, answer: str):
+    with pytest.raises(questions.Unanswered):
+        questions.interpret(answer, tools["photos.select"], tools["photos.select"].by_name[argument])
 
 
 def test_an_answer_that_gives_nothing_is_asked_again(planner: Planner):

@@ -57,7 +57,7 @@ def test_a_plural_stays_whole_where_its_tokens_cross_the_s(lower, shipped: Engin
             constraint.consume(token)
 
 
-@pytest.mark.parametrize("sign", ["95%", "$5", "10€", "c++"])
+@pytest.mark.parametrize("sign", ["95%", "$5", "10€", "c++", "👍🏽"])
 def test_signs_of_amounts_belong_to_words(lower, sign: str):
     folded = fold(f"note {sign} today", lower)
     assert sign in folded.chunks and folded.span(sign) == sign

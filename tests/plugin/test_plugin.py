@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import Literal
 import pytest
 
 from assistant.config import SettingsError, load_settings
-from assistant.plugin import File, Gif, Photo, Send, SignatureError, Spoken, tool
+from assistant.plugin import File, Gif, Image, Photo, Send, SignatureError, Spoken, tool
 from assistant.plugin.manifest import FILE, Manifest, ManifestError
 from assistant.plugin.plan import Plan, PlanError, check
 from assistant.plugin.registry import load_registry
@@ -76,18 +77,76 @@ def strange(x: dict[str, int]) -> str:
     """Text."""
 
 
+async def later(x: int) -> str:
+    """Text."""
+
+
+def one_letter(unit: Literal["C", "c"]) -> str:
+    """Text."""
+
+
+def two_ways(maxSize: int, max_size: int) -> str:
+    """Text."""
+
+
+class Poster(Image):
+    """A kind of picture."""
+
+
+def poster(x: int) -> Poster:
+    """Text."""
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [(untyped, "'x' has no type"), (starred, "'photos'"), (silent, "docstring"), (wrong_default, "'x': the default"),
-     (no_return, "return annotation"), (strange, "'x'")],
+     (no_return, "return annotation"), (strange, "'x'"), (later, "without async"), (poster, "use Image itself"),
+     (one_letter, "'C' and 'c' look the same"), (two_ways, "'maxSize' and 'max_size' look the same")],
 )  # fmt: skip
 def test_wrong_signatures_name_the_parameter(function, said: str) -> None:
     with pytest.raises(SignatureError, match=said):
         tool(function)
 
 
+def test_only_the_first_paragraph_is_the_description() -> None:
+    def brew(size: int) -> str:
+        """Brew coffee.
+
+        A long story of beans.
+
+        Args:
+            size: of the cup
+
+        Raises:
+            ValueError: no beans
+        """
+        return ""
+
+    spec = describe(brew, "c.brew")
+    assert spec.description == "Brew coffee." and spec.by_name["size"].description == "of the cup"
+    brew.__doc__ = "Brew " + "very " * 200 + "good coffee."
+    assert len(describe(brew, "c.brew").description) <= 300
+
+
+@dataclass
+class Note:
+    """Not the common one."""
+
+    title: str
+
+
+def test_a_plugin_may_have_a_class_with_a_common_name() -> None:
+    def make(x: int) -> Note:
+        """Make one."""
+        return Note("a")
+
+    name = f"{__name__}.Note"
+    assert str(describe(make, "c.make", effect="create").returns) == name == encode(Note("a"))["$type"]
+    assert decode_dataclass(encode(Note("a")), {name: Note}) == Note("a")
+
+
 def test_types_and_what_they_accept() -> None:
-    for text in ("list[Photo]", "small|large", "Spoken", "int"):
+    for text in ("list[Photo]", "small|large", "km|", "Spoken", "int"):
         assert str(Type.parse(text)) == text
     files, photos, one = Type.parse("list[File]"), Type.parse("list[Photo]"), Type.parse("Gif")
     assert files.accepts(photos) and not photos.accepts(files) and files.takes(one) and not files.accepts(one)
@@ -152,6 +211,8 @@ def test_a_third_party_module_is_never_imported_here(tmp_path: Path, monkeypatch
     assert not registry and "sandbox" in str(registry.plugins["evil"].error) and "evil_plugin" not in sys.modules
     described = [describe(select, "evil.select").to_json()]
     assert list(load_registry(lambda plugin: described, [entry])) == ["evil.select"]
+    twins = [*described, describe(select, "evil.Select").to_json()]
+    assert "look the same to the model" in str(load_registry(lambda plugin: twins, [entry]).plugins["evil"].error)
     described[0]["effect"] = "send"
     assert "does not declare" in str(load_registry(lambda plugin: described, [entry]).plugins["evil"].error)
 

@@ -52,6 +52,17 @@ Thanksgiving               | 2025-11-27 00:00 | 2025-11-28 00:00
 the nineties               | 1990-01-01 00:00 | 2000-01-01 00:00
 2021                       | 2021-01-01 00:00 | 2022-01-01 00:00
 the end of August          | 2026-08-21 00:00 | 2026-09-01 00:00
+the last week of 2023      | 2023-12-25 00:00 | 2024-01-01 00:00
+the final week of April    | 2026-04-24 00:00 | 2026-05-01 00:00
+the last weeks of 2023     | 2023-08-29 00:00 | 2024-01-01 00:00
+last night at 1            | 2026-11-25 00:30 | 2026-11-25 01:30
+last night at nine         | 2026-11-24 20:30 | 2026-11-24 21:30
+Thanksgiving weekend       | 2025-11-27 00:00 | 2025-12-01 00:00
+Memorial Day weekend       | 2026-05-23 00:00 | 2026-05-26 00:00
+before noon today          | 2026-11-25 00:00 | 2026-11-25 11:00
+over the weekend           | 2026-11-20 18:00 | 2026-11-23 00:00
+since the weekend          | 2026-11-20 18:00 | 2026-11-26 15:30
+from March until now       | 2026-03-01 00:00 | 2026-11-25 15:31
 """
 
 MOMENTS = """
@@ -83,6 +94,38 @@ the first monday in august | 2027-08-02 09:00
 on christmas day           | 2026-12-25 09:00
 in three weeks             | 2026-12-16 15:30
 31/12/2026 at 18:00        | 2026-12-31 18:00
+31/12                      | 2026-12-31 09:00
+31/12 at 5                 | 2026-12-31 17:00
+12/25                      | 2026-12-25 09:00
+2026-12-31                 | 2026-12-31 09:00
+31.12.2026                 | 2026-12-31 09:00
+at 9.30                    | 2026-11-25 21:30
+tomorrow at 12:30 am       | 2026-11-26 00:30
+friday at 00:15            | 2026-11-27 00:15
+2 at night                 | 2026-11-26 02:00
+tomorrow night at 1        | 2026-11-27 01:00
+tomorrow night at midnight | 2026-11-27 00:00
+friday night at 12         | 2026-11-28 00:00
+friday night at 10         | 2026-11-27 22:00
+early tonight              | 2026-11-25 19:00
+Monday, December 7         | 2026-12-07 09:00
+Monday 7 December at 9     | 2026-12-07 09:00
+the day before Christmas   | 2026-12-24 09:00
+two days before Friday at 6 pm | 2026-11-25 18:00
+first thing in the morning | 2026-11-26 08:00
+late afternoon             | 2026-11-25 17:00
+tomorrow at 9a.m.          | 2026-11-26 09:00
+"""
+
+WEEKENDS = """
+2026-11-28 10:00 | next Monday        | 2026-11-30 09:00
+2026-11-29 10:00 | next Monday        | 2026-11-30 09:00
+2026-11-27 10:00 | next Saturday      | 2026-12-05 09:00
+2026-11-28 10:00 | this weekend       | 2026-11-29 09:00
+2026-11-28 10:00 | this weekend at 5 pm | 2026-11-28 17:00
+2026-11-29 10:00 | this weekend at 5 pm | 2026-11-29 17:00
+2026-11-29 10:00 | next weekend       | 2026-12-05 09:00
+2026-11-25 10:00 | at the weekend     | 2026-11-28 09:00
 """
 
 
@@ -101,6 +144,12 @@ def test_periods(phrase: str, start: str, end: str) -> None:
 
 @pytest.mark.parametrize(("phrase", "moment"), rows(MOMENTS))
 def test_moments(surround, phrase: str, moment: str) -> None:
+    assert future(phrase) == at(moment)
+
+
+@pytest.mark.parametrize(("clock", "phrase", "moment"), rows(WEEKENDS))
+def test_at_the_weekend_the_next_week_is_near(surround, clock: str, phrase: str, moment: str) -> None:
+    surround(now=at(clock))
     assert future(phrase) == at(moment)
 
 
@@ -127,14 +176,14 @@ def test_tonight_on_both_sides_of_midnight(surround, clock: str, phrase: str, mo
 
 
 @pytest.mark.parametrize(
-    "phrase", ["when I was in college", "the wedding weekend", "ages ago", "blue", "", "99/99/2020"]
+    "phrase", ["when I was in college", "the wedding weekend", "ages ago", "blue", "", "99/99/2020", "5000 years ago"]
 )
 def test_unclear_periods_are_named(phrase: str) -> None:
     with pytest.raises(Unclear, match="not clear when"):
         period(phrase, NOW, BERLIN)
 
 
-@pytest.mark.parametrize("phrase", ["when I land", "before the bus comes", "soon", "", "at 25:00"])
+@pytest.mark.parametrize("phrase", ["when I land", "before the bus comes", "soon", "", "at 25:00", "in 99999999 days"])
 def test_unclear_moments_are_named(surround, phrase: str) -> None:
     with pytest.raises(Unclear) as caught:
         future(phrase)
@@ -153,6 +202,12 @@ def test_last_weekend_is_over_and_near_at_any_time_of_the_week(hours: int) -> No
     now = NOW + dt.timedelta(hours=hours)
     start, end = period("last weekend", now, BERLIN)
     assert end <= now and (now - end).days < 8 and start.weekday() == 4 and end.weekday() == 0
+
+
+@pytest.mark.parametrize("phrase", ["tonight", "this evening"])
+def test_after_midnight_the_evening_is_the_one_that_was(phrase: str) -> None:
+    start, _ = period(phrase, at("2026-11-25 00:30"), BERLIN)
+    assert start.date() == dt.date(2026, 11, 24)
 
 
 def test_the_zone_of_the_user_counts() -> None:

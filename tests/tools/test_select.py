@@ -16,9 +16,10 @@ from assistant.plugin.values import decode_dataclass, encode
 from tools import photos
 from tools.photos import query
 from tools.photos import scan as scanning
+from tools.photos.metadata import read
 from tools.photos.query import NotFound
 
-from .conftest import photo
+from .conftest import as_photos, photo
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
 
@@ -260,3 +261,31 @@ def test_a_large_library_is_looked_at_in_several_errands(surround, tmp_path, mon
         with pytest.raises(RuntimeError, match=f"^{left} have not been looked at yet; say it again"):
             query.choose(query.Wanted())
     assert len(query.choose(query.Wanted())) == 3
+
+
+def test_albums_may_be_named_with_pictures(surround, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    surround(library)
+    one, two = as_photos(photo(library / "1.jpg"), photo(library / "2.jpg", color=(9, 9, 9)))
+    assert photos.add_to_album([one], Spoken("❤️")).photos == 1
+    cake = photos.add_to_album([two], Spoken("🎂"))
+    assert (cake.name, cake.photos) == ("🎂", 1)
+    assert [p.name for p in photos.select(album=Spoken("❤"))] == ["1.jpg"]
+    with pytest.raises(NotFound):
+        photos.select(album=Spoken("🎉"))
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("Screenshot 2024-05-14 at 2.20.05\u202fPM.png", "14:20:05"),
+        ("Screenshot 2024-05-14 at 11.20.05 PM.png", "23:20:05"),
+        ("Screenshot 2024-05-14 at 12.05.00 AM.png", "00:05:00"),
+        ("Screenshot 2024-05-14 at 14.20.05.png", "14:20:05"),
+        ("IMG_20240514_142005123.jpg", "14:20:05"),
+    ],
+)
+def test_the_time_in_a_name(tmp_path: Path, name: str, taken: str) -> None:
+    photo(tmp_path / "a.jpg").rename(tmp_path / name)
+    facts = read(tmp_path / name, None, dt.datetime(2026, 1, 1))
+    assert facts.wall is not None and facts.wall.strftime("%H:%M:%S") == taken

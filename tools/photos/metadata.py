@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 MAX_WORDS, MAX_TEXT = 64, 200
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 IN_NAME = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?:[-_ T.]|at| )*"
-                     r"(?:([0-2]\d)[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d)(\d{3})?)?(?!\d)")  # fmt: skip
+                     r"(?:([0-2]\d|\d(?=[-_.:h]))[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d)(\d{3})?"
+                     r"(?:[\s\u202f]?([AP])M)?)?(?!\d)")  # fmt: skip
 SCREENSHOT = re.compile(r"screen[-_ ]?shot|screen[-_ ]?capture|screen[-_ ]?grab|bildschirmfoto|capture d.?écran", re.I)
 SCREENS = {  # short side × long side of common phone, tablet and desktop screens
     *((750, 1334), (828, 1792), (1125, 2436), (1170, 2532), (1179, 2556), (1206, 2622), (1242, 2208), (1242, 2688)),
@@ -139,7 +140,8 @@ def _when(exif: _Exif, xmp: Xmp, iptc: dict[int, list[str]], name: str, latest: 
         if wall and wall.year >= 1826 and wall <= latest:  # 1826: the oldest photograph that survives
             return wall, offset
     if match := IN_NAME.search(name):
-        y, mo, d, h, mi, s, ms = (int(g or 0) for g in match.groups())
+        y, mo, d, h, mi, s, ms = (int(g or 0) for g in match.groups()[:7])
+        h = h % 12 + 12 * (match[8] in "Pp") if match[8] else h
         try:
             wall = dt.datetime(y, mo, d, h if match[4] else 12, mi, s, ms * 1000)
         except ValueError:

@@ -27,7 +27,10 @@ def period(phrase: str, now: dt.datetime, zone: ZoneInfo) -> tuple[dt.datetime, 
     """The half-open range of time [start, end) that a phrase means, aware. Raises phrases.Unclear."""
     local = now.astimezone(zone).replace(tzinfo=None)
     text = re.sub(r"^(?:(?:taken|made|shot|from|on|in|during|over|at|around|about) )+(?!.* to )", "", p.normal(phrase))
-    span = _span(text, local)
+    try:
+        span = _span(text, local)
+    except (OverflowError, ValueError):  # before the calendar's beginning
+        span = None
     if span is None:
         raise p.Unclear(f"it is not clear when {phrase!r} was; say a day, a month or words like “last weekend”")
     start, end = (t.replace(tzinfo=zone) for t in span)
@@ -107,16 +110,19 @@ def _open(match: re.Match[str], now: dt.datetime) -> Span | None:
     span = _span(match["rest"], now)
     if span is None:
         return None
-    end = now + DAY
-    return {"since": (span[0], end), "after": (span[1], end)}.get(match["way"], (EPOCH, span[0]))
+    start, end = span
+    if match["way"] in ("since", "after"):
+        return start if match["way"] == "since" else end, now + DAY
+    same_day = end - start < DAY and not match["rest"].startswith("last")  # "before noon today"
+    return day_span(start)[0] if same_day else EPOCH, start
 
 
-@_rule(r"(?:(?P<near>just now|a (?:moment|minute) ago|right now)|(?:earlier )?(?P<word>today|yesterday|tonight))")
+@_rule(r"(?:(?P<near>just now|a (?:moment|minute) ago|right now|now)|(?:earlier )?(?P<word>today|yesterday|tonight))")
 def _near(match: re.Match[str], now: dt.datetime) -> Span:
     if match["near"]:
         return now - dt.timedelta(minutes=15), now + dt.timedelta(minutes=1)
     if match["word"] == "tonight":
-        return _part(day_span(now), "night")
+        return _latest(now, "night")
     return day_span(now - (DAY if match["word"] == "yesterday" else 0 * DAY))
 
 
@@ -131,6 +137,12 @@ def _part(day: Span, part: str) -> Span:
     return day[0] + first * DAY / 24, day[0] + last * DAY / 24
 
 
+def _latest(now: dt.datetime, part: str) -> Span:
+    """A part of today; after midnight, the evening and the night are those that have just been."""
+    over = now.hour < 6 and part in ("night", "evening", "dinner", "sunset", "dusk")
+    return _part(day_span(now - DAY if over else now), part)
+
+
 @_rule(r"(?:late |early )?(?:last|yesterday) night|night before(?P<before> last)?|evening before last")
 def _last_night(match: re.Match[str], now: dt.datetime) -> Span:
     back = 2 if "before" in match[0] else 1
@@ -139,7 +151,7 @@ def _last_night(match: re.Match[str], now: dt.datetime) -> Span:
 
 @_rule(rf"(?P<early>early |late |earlier )?this (?P<part>{p.PART})|(?P<part2>{p.PART}) today")
 def _this_part(match: re.Match[str], now: dt.datetime) -> Span:
-    return _part(day_span(now), match["part"] or match["part2"])
+    return _latest(now, match["part"] or match["part2"])
 
 
 @_rule(rf"(?:around )?(?P<part>{p.PART})")
@@ -148,7 +160,7 @@ def _bare_part(match: re.Match[str], now: dt.datetime) -> Span:
     return today if today[0] <= now else _part(day_span(now - DAY), match["part"])
 
 
-@_rule(r"year|month|week|quarter")
+@_rule(r"year|month|week|weekend|quarter")
 def _current(match: re.Match[str], now: dt.datetime) -> Span:
     return _back(now, match[0], 0)
 
@@ -160,8 +172,12 @@ def _some(match: re.Match[str], now: dt.datetime) -> Span | None:
 
 @_rule(rf"(?P<feast>{p.FEAST}) weekend")
 def _feast_weekend(match: re.Match[str], now: dt.datetime) -> Span | None:
-    span = _span(match["feast"], now)
-    return span and day_span(weekend_span(span[0] + 3.5 * DAY, 0)[0] + DAY / 4, 3)
+    """Saturday and Sunday next to a feast, and the feast itself with the days between."""
+    feast = _span(match["feast"], now)
+    if feast is None:
+        return None
+    saturday, sunday = (t + d for t, d in zip(weekend_span(feast[0] + 3.5 * DAY, 0), (DAY / 4, 0 * DAY), strict=True))
+    return feast[0] if 0 * DAY < saturday - feast[0] <= 2 * DAY else saturday, max(sunday, feast[1])
 
 
 @_rule(
@@ -189,6 +205,8 @@ def _clock(match: re.Match[str], now: dt.datetime) -> Span | None:
     if day is None or time is None:
         return None
     hour, minute, known = time
+    if text == "last night" and (hour < 6 or (hour == 12 and not known)):  # its small hours are today's
+        day, hour, known = day_span(now), hour % 12, True
     late = text in ("last night", "this evening", "this afternoon") or hour < 7
     hour += 12 if late and not known and text != "this morning" else 0
     start = day_span(day[0])[0] + dt.timedelta(hours=hour, minutes=minute)
@@ -319,8 +337,8 @@ def _year(match: re.Match[str], now: dt.datetime) -> Span | None:
     return months_span(dt.date(year, 1, 1), 12) if 1826 <= year <= 9998 else None
 
 
-@_rule(r"(?P<part>early|late|mid|beginning|start|1th half|1th months|1th days|2th half|middle|end|back end|final weeks?"
-       r"|last weeks?)(?: of)?(?: the)? (?P<rest>.+)")  # fmt: skip
+@_rule(r"(?P<part>early|late|mid|beginning|start|1th half|1th months|1th days|2th half|middle|end|back end|final weeks"
+       r"|last weeks)(?: of)?(?: the)? (?P<rest>.+)")  # fmt: skip
 def _portion(match: re.Match[str], now: dt.datetime) -> Span | None:
     span = _span(match["rest"], now)
     if span is None or span[1] - span[0] < 5 * DAY:
@@ -328,8 +346,9 @@ def _portion(match: re.Match[str], now: dt.datetime) -> Span | None:
     return portion(span, match["part"])
 
 
-@_rule(rf"(?P<n>\d+)th (?P<unit>week|weekend|day|{p.WEEKDAY}) (?:of|in) (?P<rest>.+)|last (?P<unit2>week|weekend|day|"
-       rf"{p.WEEKDAY}) (?:of|in) (?P<rest2>.+)|week (?:of|with) (?P<week>.+)|weekend of (?P<weekend>.+)")  # fmt: skip
+@_rule(rf"(?P<n>\d+)th (?P<unit>week|weekend|day|{p.WEEKDAY}) (?:of|in) (?P<rest>.+)"
+       rf"|(?:last|final) (?P<unit2>week|weekend|day|{p.WEEKDAY}) (?:of|in) (?P<rest2>.+)"
+       r"|week (?:of|with) (?P<week>.+)|weekend of (?P<weekend>.+)")  # fmt: skip
 def _nth(match: re.Match[str], now: dt.datetime) -> Span | None:
     if text := match["week"] or match["weekend"]:
         span = _span(text, now)

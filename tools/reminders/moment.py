@@ -2,7 +2,7 @@
 
 A phrase is a day, a time of day, or both. Choices: an hour without "am" or "pm" is the next one in waking hours, a day
 without an hour means its morning, and what depends on an event ("when I land") is refused, because no clock knows it.
-Written dates go to dateparser.
+Dates in digits have the day first, unless only the month can be.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ DAY = dt.timedelta(1)
 DAWN = 5  # the hour at which a night ends
 MORNING = 9 * 60  # minutes after midnight of a day that is said without an hour
 HABITS = {  # minutes after midnight
-    "1th thing": 8 * 60, "dawn": 6 * 60, "sunrise": 6 * 60 + 30, "breakfast": 8 * 60, "early morning": 7 * 60,
+    "1th thing": 8 * 60, "1th thing in morning": 8 * 60, "1th thing in the morning": 8 * 60,
+    "dawn": 6 * 60, "sunrise": 6 * 60 + 30, "breakfast": 8 * 60, "early morning": 7 * 60,
     "early": 7 * 60, "after breakfast": 9 * 60, "daybreak": 6 * 60,
     "morning": 9 * 60, "elevenses": 11 * 60, "noon": 12 * 60, "midday": 12 * 60, "lunch": 12 * 60 + 30,
     "lunchtime": 12 * 60 + 30, "lunch time": 12 * 60 + 30, "after lunch": 13 * 60 + 30,
+    "late morning": 11 * 60, "early afternoon": 14 * 60, "late afternoon": 17 * 60,
     "afternoon": 15 * 60, "teatime": 16 * 60,
     "after school": 16 * 60, "end of day": 17 * 60, "end of the day": 17 * 60, "after work": 18 * 60,
     "early evening": 18 * 60, "dinner": 19 * 60, "dinnertime": 19 * 60, "dinner time": 19 * 60,
@@ -30,7 +32,8 @@ HABITS = {  # minutes after midnight
     "dusk": 19 * 60, "after dinner": 20 * 60, "tonight": 20 * 60, "night": 21 * 60, "bedtime": 22 * 60, "late": 22 * 60,
     "before bed": 22 * 60, "bed": 22 * 60, "midnight": 24 * 60,
 }  # fmt: skip
-LATE = ("afternoon", "evening", "tonight", "night", "dinner", "after work", "early evening")
+LATE = ("afternoon", "early afternoon", "late afternoon", "evening", "dinner", "after work", "early evening")
+BEFORE = re.compile(r"(?:the )?(?:(?P<n>\d+) )?days? before (?!yesterday)")
 HABIT = "|".join(sorted(HABITS, key=len, reverse=True))
 FILLER = r"(?:(?:at|on|by|in|around|about|for|from|of|the|this|before|just|right|come|until|and|day|that|later) )*"
 AMOUNT = r"(\d+(?:\.\d+)?|an?|half an?|a couple(?: of)?|a few|3 quarters of an|a quarter of an)"
@@ -46,7 +49,10 @@ def future(phrase: str) -> dt.datetime:
     here = context()
     now = here.now.astimezone(here.zone).replace(tzinfo=None)
     text = re.sub(r"\bhours time\b", "hours", p.normal(phrase))
-    moment = _after(text, now) or _day_and_time(text, now) or _written(text, now)
+    try:
+        moment = _after(text, now) or _day_and_time(text, now)
+    except (OverflowError, ValueError):  # beyond the calendar's end
+        moment = None
     if moment is None:
         raise p.Unclear(f"it is not clear when {phrase!r} is; say a time such as “tomorrow at 9” or “in two hours”")
     aware = moment.replace(tzinfo=here.zone)
@@ -66,8 +72,8 @@ def _after(text: str, now: dt.datetime) -> dt.datetime | None:
     text = re.sub(r"(\d+|an?) (\w+) and a half", lambda m: f"{_number(m[1]) + 0.5} {m[2]}", text)
     text = re.sub(r"(\d+) and a half", r"\1.5", text)
     text = re.sub(r"^in (\d+)$", r"in \1 minutes", text)
-    if text == "later today":
-        return now + dt.timedelta(hours=3)
+    if text in ("later today", "this time tomorrow"):
+        return now + (dt.timedelta(hours=3) if text == "later today" else DAY)
     match = AFTER.fullmatch(text)
     if not match or not re.search(r"^(in|after)|from now|time$", text):
         return None
@@ -85,6 +91,9 @@ def _after(text: str, now: dt.datetime) -> dt.datetime | None:
 
 def _day_and_time(text: str, now: dt.datetime) -> dt.datetime | None:
     """One day and one time of day, in either order; the rest must be filler."""
+    if before := BEFORE.search(text):
+        moment = _day_and_time(text[: before.start()] + text[before.end() :], now)
+        return moment and moment - int(before["n"] or 1) * DAY
     for pattern, rule in DAYS:
         for match in pattern.finditer(text):
             day = rule(match, now)
@@ -93,16 +102,19 @@ def _day_and_time(text: str, now: dt.datetime) -> dt.datetime | None:
                 return moment
             if day and (minutes := _time(rest, now, day)) is not None:
                 moment = dt.datetime.combine(day, dt.time()) + dt.timedelta(minutes=minutes)
-                again = match.groupdict().get("weekly")
-                return moment + 7 * DAY if again and moment <= now else moment
+                said = match.groupdict()
+                if moment <= now and said.get("weekend") and day.weekday() == 5:
+                    return moment + DAY  # Sunday is of the weekend, too
+                return moment + 7 * DAY if said.get("weekly") and moment <= now else moment
     return _bare_time(text, now)
 
 
 def _in_the_night(text: str, now: dt.datetime) -> dt.datetime | None:
     """ "Tonight", alone or with a clock time: from five in the afternoon to five in the morning, which is of the next
     day. After midnight the small hours of "tonight" are those that go on, and its evening is the one to come."""
-    if not text:
-        return dt.datetime.combine(now, dt.time(20)) if now.hour < 20 else now + dt.timedelta(hours=1)
+    if text in ("", "early"):
+        usual = 19 if text else 20
+        return dt.datetime.combine(now, dt.time(usual)) if now.hour < usual else now + dt.timedelta(hours=1)
     if (time := p.clock(text)) is None:
         return None
     hour, minute, known = time
@@ -141,12 +153,14 @@ def _time(text: str, now: dt.datetime, day: dt.date | None) -> int | None:
     part = match["before"] or match["after"]
     if part == "midnight":
         return 24 * 60
+    if part == "night":  # its small hours are of the next day
+        small = hour < DAWN if known else hour % 12 < DAWN
+        return ((24 if day else 0) + hour % 12 if small else hour if known else hour % 12 + 12) * 60 + minute
     hour = hour if known or hour else 12  # a quarter to one
     if known or hour >= 13:
-        return (24 if hour == 0 and day and day > now.date() and not part else hour) * 60 + minute
+        return hour * 60 + minute
     if part:
-        late = (part in LATE and hour < 12) or (part in ("tonight", "night") and hour < 12 and hour > 4)
-        return (hour + 12 if late else hour % 12 if hour == 12 and part in ("night", "tonight") else hour) * 60 + minute
+        return (hour + 12 if part in LATE and hour < 12 else hour) * 60 + minute
     if day and day > now.date():
         return (hour + 12 if hour < 7 else hour) * 60 + minute
     for candidate in (hour % 12, hour % 12 + 12):  # the next one today, in waking hours
@@ -171,9 +185,23 @@ def _rule(pattern: str) -> Callable[[DayRule], DayRule]:
     return add
 
 
-@_rule(rf"{AMOUNT} (day|week|month)s?(?: from (?P<base>tomorrow|today|now))?|this time tomorrow")
+@_rule(
+    r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})|(?P<a>\d{1,2})(?P<sign>[/.-])(?P<b>\d{1,2})(?:(?P=sign)(?P<year>\d{4}|\d\d))?(?![:\d])"
+)
+def _in_digits(match: re.Match[str], now: dt.datetime) -> dt.date | None:
+    if match["iso"]:
+        return p.date(*map(int, match["iso"].split("-")))
+    a, b = int(match["a"]), int(match["b"])
+    if not match["year"] and match["sign"] != "/" and a < 24:
+        return None  # 9.30 is a time, 9-10 a span
+    years = [int(match["year"]) % 2000 + 2000] if match["year"] else [now.year + n for n in range(9)]
+    days = [p.date(y, month, day) for day, month in ((a, b), (b, a)) for y in years]
+    return next((d for d in days if d and (match["year"] or d >= now.date())), None)
+
+
+@_rule(rf"{AMOUNT} (day|week|month)s?(?: from (?P<base>tomorrow|today|now))?")
 def _days_on(match: re.Match[str], now: dt.datetime) -> dt.date | None:
-    if match[0] == "this time tomorrow" or not re.search(r"\bin $|^$", match.string[: match.start()][-3:]):
+    if not re.search(r"\bin $|^$", match.string[: match.start()][-3:]):
         return None
     number, unit = _number(match[1]), match[2]
     start = now.date() + (DAY if match["base"] == "tomorrow" else 0 * DAY)
@@ -215,22 +243,24 @@ def _nth_weekday(match: re.Match[str], now: dt.datetime) -> dt.date | None:
 
 @_rule(rf"(?P<which>next |this coming |this |coming )?(?P<weekly>{p.WEEKDAY})(?P<week> week| next week| after next)?")
 def _weekday(match: re.Match[str], now: dt.datetime) -> dt.date:
-    """The next such day; "next Friday" is that of next week when this week's is still to come within two days."""
+    """The next such day; "next Friday" is that of next week when this week's is still to come within two days, but
+    on a Sunday "next Monday" is tomorrow."""
     ahead = (p.WEEKDAYS[match["weekly"]] - now.weekday()) % 7
     if match["week"] == " next week":
         return now.date() + (7 - now.weekday() + p.WEEKDAYS[match["weekly"]]) * DAY
-    if match["which"] == "next " and ahead <= 2:
+    if match["which"] == "next " and ahead <= 2 and now.weekday() + ahead < 7:
         ahead += 7
     return now.date() + (ahead + (7 if match["week"] else 0)) * DAY
 
 
-@_rule(r"(?P<which>next |this |at the |the )?(?:weekend)|(?:the )?(?:start of |beginning of )?next week"
+@_rule(r"(?P<which>next |this |at the |the )?(?P<weekend>weekend)|(?:the )?(?:start of |beginning of )?next week"
        r"|(?:the )?end of (?:the |this )?week")  # fmt: skip
 def _week(match: re.Match[str], now: dt.datetime) -> dt.date:
     monday = now.date() - now.weekday() * DAY
     if "weekend" in match[0]:
-        saturday = monday + 5 * DAY
-        return saturday + (7 * DAY if match["which"] == "next " or saturday < now.date() else 0 * DAY)
+        if match["which"] == "next ":
+            return monday + 12 * DAY
+        return max(monday + 5 * DAY, now.date())
     if match[0].endswith("next week"):
         return monday + 7 * DAY
     friday = monday + 4 * DAY
@@ -246,7 +276,7 @@ def _month(match: re.Match[str], now: dt.datetime) -> dt.date:
     return p.add_months(first, 1 if match["next"] else 0) - DAY if match["last"] else first
 
 
-@_rule(rf"(?:(?P<day>\d{{1,2}})(?:th)?(?: of)? (?P<month>{p.MONTH})"
+@_rule(rf"(?:(?:{p.WEEKDAY}) (?:the )?)?(?:(?P<day>\d{{1,2}})(?:th)?(?: of)? (?P<month>{p.MONTH})"
        rf"|(?P<month2>{p.MONTH}) (?:the )?(?P<day2>\d{{1,2}})(?:th)?(?![:\d]))(?:,? (?P<year>20\d\d))?")  # fmt: skip
 def _date(match: re.Match[str], now: dt.datetime) -> dt.date | None:
     month, day = p.MONTHS[match["month"] or match["month2"]], int(match["day"] or match["day2"])
@@ -282,19 +312,3 @@ def _season(match: re.Match[str], now: dt.datetime) -> dt.date:
 @_rule("tonight|this (?=evening|afternoon|morning|night)")
 def _tonight(match: re.Match[str], now: dt.datetime) -> dt.date | None:
     return now.date()
-
-
-def _written(text: str, now: dt.datetime) -> dt.datetime | None:
-    """Dates in digits, by dateparser; it is too generous with anything else."""
-    if text == "this time tomorrow":
-        return now + DAY
-    if not re.search(r"\d{1,4}[/.-]\d{1,2}([/.-]\d{1,4})?", text):
-        return None
-    import dateparser
-
-    settings = {"PREFER_DATES_FROM": "future", "RELATIVE_BASE": now, "RETURN_AS_TIMEZONE_AWARE": False,
-                "DATE_ORDER": "YMD" if re.search(r"\b\d{4}-", text) else "DMY"}  # fmt: skip
-    moment = dateparser.parse(text, languages=["en"], settings=settings)
-    if moment and moment.time() == now.time():
-        moment = dt.datetime.combine(moment, dt.time(hour=MORNING // 60))
-    return moment
