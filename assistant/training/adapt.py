@@ -136,7 +136,7 @@ def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: i
     heldout = HeldOut(encoder, trainer.config)
     before = heldout.measure(trainer.params)
     for n in range(steps):
-        loss, _, _ = trainer.train_step()
+        loss, _ = trainer.train_step()
         if progress:
             progress(n + 1, steps, loss)
     after = heldout.measure(trainer.params)

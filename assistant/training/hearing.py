@@ -104,7 +104,7 @@ def perplexity(trainer: Trainer, encoder: Encoder) -> float:
     templates = [t for t in builtin().templates if held_out(t.say)]
     texts = [spoken(finish(fill(t, rng, evaluation=True)).say) for t in rng.sample(templates, 400)]
     pack = said(tokenize(encoder.tokenizer, text) for text in texts)
-    total, _, _ = network.loss(trainer.params, trainer.config, SHAPE, network.batch([pack]))
+    total, _ = network.loss(trainer.params, trainer.config, SHAPE, network.batch([pack]))
     words = sum(len(text.split()) + 1 for text in texts[: int(pack.owners.max()) + 1])
     return float(np.exp(total / words))
 
@@ -133,7 +133,7 @@ def main(
     trainer.resume()
     begun = time.monotonic()
     while trainer.step < settings.steps:
-        loss, _, _ = trainer.train_step()
+        loss, _ = trainer.train_step()
         if trainer.step % 50 == 0:
             print(f"step {trainer.step} loss {loss:.3f} seconds {time.monotonic() - begun:.0f}", flush=True)
         if trainer.step % 250 == 0 or trainer.step == settings.steps:

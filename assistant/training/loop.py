@@ -55,7 +55,6 @@ class RunSettings:
     adam: float = 3e-3
     warmup: int = 20
     decay: float = 0.2  # the last part of the run, in which the learning rate falls
-    words: float = 0.05  # weight of a token of what was said, beside one of the plan
     bfloat16: bool = True  # what the products are computed in; parameters and sums are float32
 
     def config(self) -> ModelConfig:
@@ -121,18 +120,18 @@ class Trainer:
         np.savez(part, step=self.step, seen=self.seen, **arrays)
         part.replace(self.folder / "state.npz")
 
-    def train_step(self) -> tuple[float, float, int]:
-        """One update; returns (mean loss of a target, loss of what was said for each target, tokens seen)."""
+    def train_step(self) -> tuple[float, int]:
+        """One update; returns (mean loss of a target, tokens seen)."""
         packs = self._next.result() if self._next else self._packs(self.step)
         more = self.step + 1 < self.settings.steps
         self._next = self._ahead.submit(self._packs, self.step + 1) if more else None
         shapes = tuple(shape for shape, _ in packs)
         data = [self._place(network.batch(p)) for _, p in packs]
-        self.params, self.state, (plans, words) = self._update(shapes, self.params, self.state, data)
+        self.params, self.state, loss = self._update(shapes, self.params, self.state, data)
         self.step += 1
         tokens = sum(shape.tokens * len(p) for shape, p in packs)
         self.seen += tokens
-        return float(plans), float(words), tokens
+        return float(loss), tokens
 
     def _packs(self, step: int) -> list[tuple[Shape, list[Pack]]]:
         return self.curriculum.packs(self.settings.first + step, self.settings.invented, self.settings.whole)
@@ -147,12 +146,11 @@ class Trainer:
         def mean_loss(params: Params) -> Any:
             params = self._narrow(params)
             parts = [network.loss(params, self.config, shape, d) for shape, d in zip(shapes, data, strict=True)]
-            plans, words, count = (sum(part) for part in zip(*parts, strict=True))
-            return (plans + self.settings.words * words) / count, (plans / count, words / count)
+            return sum(total for total, _ in parts) / sum(count for _, count in parts)
 
-        (_, losses), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        loss, gradients = jax.value_and_grad(mean_loss)(params)
         updates, state = self.optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state, losses
+        return optax.apply_updates(params, updates), state, loss
 
     def _narrow(self, params: Params) -> Params:
         """The parameters as the forward pass computes with them; XLA's bfloat16 is slower than float32 on a CPU."""
@@ -240,18 +238,16 @@ def train(folder: Path, settings: RunSettings, *, start: Path | None = None, fir
     trainer.resume()
     heldout = HeldOut(trainer.curriculum.encoder, trainer.config)
     started = begun = time.monotonic()
-    seen = 0
-    losses: list[list[float]] = []
+    seen, losses = 0, []
     with (folder / "log.jsonl").open("a") as log:
         while trainer.step < settings.steps:
-            *loss, tokens = trainer.train_step()
+            loss, tokens = trainer.train_step()
             losses.append(loss)
             seen += tokens
             last = trainer.step == settings.steps or bool(minutes and time.monotonic() - begun > minutes * 60)
             if trainer.step % 20 == 0 or last:
                 speed = seen / (time.monotonic() - started)
-                plans, words = (round(float(x), 4) for x in np.mean(losses, axis=0))
-                line: dict[str, Any] = {"step": trainer.step, "loss": plans, "words": words}
+                line: dict[str, Any] = {"step": trainer.step, "loss": round(float(np.mean(losses)), 4)}
                 line |= {"tokens_per_s": round(speed), "seconds": round(time.monotonic() - begun)}
                 if trainer.step % evaluate_every == 0 or last:
                     line |= heldout.measure(trainer.params)

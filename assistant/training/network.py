@@ -93,35 +93,29 @@ def pack_attention(config: ModelConfig, shape: Shape, prefix: Array, segments: A
     return attend
 
 
-def hidden_states(params: Params, config: ModelConfig, shape: Shape, data: Batch) -> Array:
-    """Hidden states `[B, T, hidden]` of packs."""
+def target_logits(params: Params, config: ModelConfig, shape: Shape, data: Batch) -> Array:
+    """Logits `[B, M, vocab]` at the targets of packs."""
     ours = isinstance(params["embed"], kernels.Matrix)
     if ours and not any(n % 32 for n in (config.head_dim, shape.row, shape.prefix)):
         attend = kernels.pack_attention(config.scale, data["prefix"], data["segments"])
     else:
         attend = pack_attention(config, shape, data["prefix"], data["segments"])
-    return model.forward(params, config, data["tokens"], data["positions"], attend)
+    hidden = model.forward(params, config, data["tokens"], data["positions"], attend)
+    hidden = jnp.take_along_axis(hidden, data["targets"][:, :, None], axis=1)
+    return model.logits(params, config, hidden)
 
 
-def loss(params: Params, config: ModelConfig, shape: Shape, data: Batch) -> tuple[Array, Array, Array]:
-    """Sums of the cross-entropies of a batch, of its targets and of all other tokens of its segments (what was said),
-    and the number of targets."""
-    logits = model.logits(params, config, hidden_states(params, config, shape, data)[:, shape.prefix :])
-    following = jnp.roll(data["tokens"][:, shape.prefix :], -1, axis=1)
-    losses = jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, following[..., None], axis=-1)[..., 0]
-    segments = data["segments"].reshape(following.shape)
-    inside = ((segments == jnp.roll(segments, -1, axis=1)) & (segments > 0)).at[:, -1].set(False)
+def loss(params: Params, config: ModelConfig, shape: Shape, data: Batch) -> tuple[Array, Array]:
+    """(sum of the cross-entropies, number of targets) of a batch."""
+    logits = target_logits(params, config, shape, data)
     real = data["owners"] >= 0
-    at_targets = jnp.take_along_axis(losses, jnp.maximum(data["targets"] - shape.prefix, 0), axis=1)
-    plans = jnp.sum(at_targets * real)
-    return plans, jnp.sum(losses * inside) - plans, jnp.sum(real)
+    losses = jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, data["labels"][..., None], axis=-1)[..., 0]
+    return jnp.sum(losses * real), jnp.sum(real)
 
 
 def right(params: Params, config: ModelConfig, shape: Shape, data: Batch) -> Array:
     """Which targets `[B, M]` are the most likely token; greedy decoding gives a plan exactly if all of its are."""
-    hidden = hidden_states(params, config, shape, data)
-    hidden = jnp.take_along_axis(hidden, data["targets"][:, :, None], axis=1)
-    return jnp.argmax(model.logits(params, config, hidden), axis=-1) == data["labels"]
+    return jnp.argmax(target_logits(params, config, shape, data), axis=-1) == data["labels"]
 
 
 def exact(rights: np.ndarray, owners: np.ndarray) -> list[bool]:

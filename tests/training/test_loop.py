@@ -82,8 +82,8 @@ def test_a_deeper_network_computes_the_same_and_learns(tmp_path: Path, curriculu
     deep = Trainer(tmp_path / "run", settings, curriculum=trainer.curriculum, start=deeper(trainer.params, 3))
     [(shape, packs), *_] = trainer._packs(5)
     batch = network.batch(packs)
-    wanted, *_ = network.loss(trainer.params, trainer.config, shape, batch)
-    found, *_ = network.loss(deep.params, deep.config, shape, batch)
+    wanted, _ = network.loss(trainer.params, trainer.config, shape, batch)
+    found, _ = network.loss(deep.params, deep.config, shape, batch)
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert float(np.abs(deep.params["layers"][2]["down"]).max()) == 0, "the copy of the second layer is silent"
     for _ in range(2):  # the first step of the warm-up has a rate of zero

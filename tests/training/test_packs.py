@@ -58,8 +58,7 @@ def test_pack_attention_is_ordinary_attention(encoder: Encoder) -> None:
     _, pack = pack_of(encoder)
     config = tiny(len(encoder.tokenizer))
     params = model.init(config, jax.random.key(0))
-    hidden = network.hidden_states(params, config, SHAPE, network.batch([pack]))
-    packed = model.logits(params, config, hidden)[0, pack.targets]
+    packed = network.target_logits(params, config, SHAPE, network.batch([pack]))[0]
     for n in range(len(pack.examples)):
         places = np.flatnonzero(pack.segments.ravel() == n + 1) + SHAPE.prefix
         order = np.concatenate([np.arange(pack.prefix), places])
@@ -73,22 +72,6 @@ def test_pack_attention_is_ordinary_attention(encoder: Encoder) -> None:
             0, np.searchsorted(order[pack.prefix :], pack.targets[mine]) + pack.prefix
         ]
         np.testing.assert_allclose(packed[mine], alone, atol=2e-4)
-
-
-def test_the_loss_of_a_plan_and_of_what_was_said(encoder: Encoder) -> None:
-    _, pack = pack_of(encoder, follow_ups=True)
-    config = tiny(len(encoder.tokenizer))
-    params = model.init(config, jax.random.key(0))
-    hidden = network.hidden_states(params, config, SHAPE, network.batch([pack]))
-    likely = np.asarray(jax.nn.log_softmax(model.logits(params, config, hidden)[0], axis=-1))
-    plans = words = 0.0
-    for n in range(len(pack.examples)):
-        places = np.flatnonzero(pack.segments.ravel() == n + 1) + SHAPE.prefix
-        answer = int((pack.owners == n).sum())
-        each = [-likely[at - 1, pack.tokens[at]] for at in places[1:]]
-        plans, words = plans + sum(each[-answer:]), words + sum(each[:-answer])
-    found = network.loss(params, config, SHAPE, network.batch([pack]))
-    np.testing.assert_allclose(found, (plans, words, (pack.owners >= 0).sum()), rtol=1e-4)
 
 
 def plain(q, k, v, mask, scale):
