@@ -65,7 +65,9 @@ class Understanding:
         if (await self._a._db(self._a.commands.get, row["id"]))["status"] != "running":
             return False  # cancelled while it waited
         last = await self._last(row)
-        waits = last if last is not None and last["question"] is not None and not row["plan_only"] else None
+        # What was said before a question was asked is no answer to it.
+        asked = last is not None and last["question"] is not None and last["asked"] <= row["created"]
+        waits = last if asked and not row["plan_only"] else None
         if waits is not None and await self._answers(row, waits):
             return False
         corrects = last is not None and self._corrects(row, last)
@@ -194,6 +196,7 @@ class Understanding:
         return {
             "id": before["id"], "text": before["text"], "shown": "", "plan": now.plan, "made": len(now.plan.steps),
             "answers": tuple(before["planned"]["answers"]), "question": now.question, "began": began,
+            "asked": await self._a._db(self._a.executor.store.asked, before["id"]),
             "results": only_planned or (began and now.status in FINISHED), "previous": before["previous"],
         }  # fmt: skip
 

@@ -63,7 +63,7 @@ class ArtifactStore:
         self._index = sqlite3.connect(folder / "index.sqlite", check_same_thread=False, timeout=10)
         with self._lock, self._index as index:
             index.execute("PRAGMA journal_mode = WAL")
-            index.execute("PRAGMA synchronous = NORMAL")
+            index.execute("PRAGMA synchronous = FULL")  # a step that is done has its files, whatever happens
             index.execute("CREATE TABLE IF NOT EXISTS artifact (id TEXT PRIMARY KEY, name TEXT, media_type TEXT,"
                           " bytes INTEGER, digest TEXT, created REAL)")  # fmt: skip
 
@@ -130,6 +130,8 @@ class ArtifactStore:
                     out.write(chunk)
                     size += len(chunk)
                 os.fchmod(out.fileno(), 0o400)
+                out.flush()
+                os.fsync(out.fileno())
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

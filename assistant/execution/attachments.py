@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .artifacts import HEAD_BYTES, sniff
 from .channels import Attached
 from .location import LocationRemains, without_location
 from .private import write_private
@@ -41,8 +42,11 @@ class Attachments:
     def _copy(self, file: dict[str, Any]) -> dict[str, Any]:
         path = Path(str(file.get("path", "")))
         name = _plain(str(file.get("name") or path.name))
-        media_type = str(file.get("media_type") or mimetypes.guess_type(name)[0] or "application/octet-stream")
         data = self._read(path, name)
+        media_type = str(file.get("media_type") or mimetypes.guess_type(name)[0] or "application/octet-stream")
+        seen = sniff(data[:HEAD_BYTES])
+        if seen.startswith("image/") and seen != "image/bmp":  # which knows no positions, and begins like a text may
+            media_type = seen  # whatever a tool says: the position is taken out
         if media_type.startswith("image/") and not self._keep_location:
             try:
                 data = without_location(data)

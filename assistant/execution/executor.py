@@ -267,7 +267,11 @@ class Executor:
         row = await self._db(self.store.errand, id)
         assert row is not None
         state = errand_state({**row, "status": status}, await self._db(self.store.full, id))
-        text = reply(state, dt.datetime.now(self.zone), self._reduced())
+        try:
+            text = reply(state, dt.datetime.now(self.zone), self._reduced())
+        except Exception:  # an odd value of a tool must not keep the errand open, and the service from starting
+            log.exception("the reply of errand %s", id)
+            text = "What came of it cannot be put into words; the steps show what was done."
         if not await self._tell(id, self.store.set_status, id, status, text):
             await self._tell(id, self.store.set_reply, id, text)
 

@@ -29,10 +29,10 @@ def reply(errand: ErrandState, now: dt.datetime, reduced: bool = False) -> str:
     """The reply of an errand as its steps and effects stand. now: in the user's time zone."""
     used = _used(errand)
     parts = [_step(s, errand, now) for s in errand.steps if s.status == "done" and s.id not in used]
-    parts += [_failure(s, errand) for s in errand.steps if s.status == "failed"]
-    parts += [_failure(s, errand) for s in errand.steps if s.status == "cancelled" and _effects(s, errand)]
-    halted = [s for s in errand.steps if s.status not in ("done", "failed")]
-    undone = [doing(s.tool) for s in halted if s.status != "cancelled" or not _effects(s, errand)]
+    halted = [s for s in errand.steps if s.status != "done"]
+    told = [s for s in halted if s.status == "failed" or _effects(s, errand)]
+    parts += [_failure(s, errand) for s in told]
+    undone = [doing(s.tool) for s in halted if s not in told]
     if errand.status == "cancelled":
         parts.insert(0, "Cancelled.")
     if undone:
@@ -146,7 +146,7 @@ def _failure(step: StepState, errand: ErrandState) -> str:
     effects = _effects(step, errand)
     tool = any(e.channel == "tool" for e in effects)
     thing = doing(step.tool) if tool else "the message"
-    if not any(e.state in ("sent", "failed", "unknown") for e in effects):
+    if not any(e.state in ("sending", "sent", "failed", "unknown") for e in effects):
         return f"{_capital(doing(step.tool))} failed: {step.error.rstrip('.') or 'no reason was given'}."
     gone, kept = _where(effects)
     out = [f"{_capital(thing)} went to {join(gone)}."] if gone else []
@@ -154,8 +154,8 @@ def _failure(step: StepState, errand: ErrandState) -> str:
         out.append(f"The message for {join(kept)} is in the outbox.")
     for e in effects:
         to = "" if tool else f" to {e.name}"
-        reason = e.detail.rstrip(".")
-        if e.state == "unknown":
+        reason = e.detail.rstrip(".") or "its outcome could not be noted"
+        if e.state in ("unknown", "sending"):
             verb = "was carried out" if tool else "was sent"
             out.append(f"I do not know whether {thing}{to} {verb}: {reason}. I will not repeat it by myself.")
         elif e.state == "failed":

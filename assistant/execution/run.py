@@ -85,6 +85,8 @@ class ErrandRun:
     async def _run(self, step: Callable[[str, int], Awaitable[str]]) -> str:
         self._row = await self._s.db(self._s.store.errand, self.id)
         if self._row["status"] in FINISHED:
+            if not self._row["reply"]:  # cancelled, and stopped before that was told
+                await self._s.finish(self.id, self._row["status"])
             return str(self._row["status"])
         self._plan = Plan.from_json(self._row["plan"])
         self._before = (await self._s.db(self._s.store.full, self.id))["steps"]

@@ -249,6 +249,9 @@ class Store:
             if row and row.answer is not None:
                 return dict(row.answer)
             if not row:
+                # What the same step asked before a restart is out of date: the contact, say, has changed since.
+                step = questions.c.key.like(key.partition(":")[0] + ":%") & questions.c.answer.is_(None)
+                c.execute(sa.delete(questions).where(questions.c.errand == errand, step))
                 new = {"errand": errand, "key": key, "kind": kind, "text": text, "choices": choices}
                 c.execute(sa.insert(questions).values(**new, asked=time.time()))
             open_ = (errands.c.id == errand) & errands.c.status.in_(OPEN)
@@ -257,6 +260,12 @@ class Store:
                 add_event(c, errand, "question", {"kind": kind, "text": text, "choices": choices})
                 add_event(c, errand, "status", {"status": status})
             return None
+
+    def asked(self, errand: str) -> float:
+        """When the newest question was asked; 0 if none was."""
+        query = sa.select(sa.func.max(events.c.at)).where(events.c.errand == errand, events.c.type == "question")
+        with self.read() as c:
+            return c.execute(query).scalar() or 0.0
 
     def answered(self, errand: str, key: str) -> dict[str, Any] | None:
         with self.read() as c:
@@ -269,9 +278,12 @@ class Store:
             open_ = (questions.c.id == question) & questions.c.answer.is_(None)
             changed = c.execute(sa.update(questions).where(open_).values(answer=answer, answered=time.time())).rowcount
             if changed:
+                others = sa.select(questions.c.kind).where(questions.c.errand == errand, questions.c.answer.is_(None))
+                kind = c.execute(others.order_by(questions.c.id).limit(1)).scalar()
+                status = "running" if kind is None else "needs_confirmation" if kind == "confirm" else "needs_answer"
                 running = (errands.c.id == errand) & errands.c.status.in_(OPEN)
-                c.execute(sa.update(errands).where(running).values(status="running"))
-                add_event(c, errand, "status", {"status": "running"})
+                c.execute(sa.update(errands).where(running).values(status=status))
+                add_event(c, errand, "status", {"status": status})
             return bool(changed)
 
     # events
@@ -319,7 +331,10 @@ class Store:
 
 
 def add_event(connection: sa.Connection, errand: str, type_: str, data: dict[str, Any]) -> None:
-    """Tell something within the transaction that makes it true."""
+    """Tell something within the transaction that makes it true, as the last thing in it."""
+    if connection.dialect.name == "postgresql":
+        # In the order of their ids, or a reader that has seen a later one would never see this.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(errand))))
     connection.execute(_ADD_EVENT, {"errand": errand, "type": type_, "data": data, "at": time.time()})
 
 

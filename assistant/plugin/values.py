@@ -81,13 +81,16 @@ def decode_dataclass(data: Any, classes: dict[str, type] | None = None, where: s
 
 def _field(data: Any, hint: Any, classes: dict[str, type] | None, where: str) -> Any:
     args = [a for a in typing.get_args(hint) if a is not type(None)]
+    wanted = args[0] if args and typing.get_origin(hint) is not list else hint
+    optional = type(None) in typing.get_args(hint)
+    if wanted in (Path, dt.datetime) and not isinstance(data, str) and not (data is None and optional):
+        raise ValueTypeError(f"{where}: {data!r} is no {wanted.__name__}")
     if data is None or isinstance(data, (bool, int, float)):
         return data
     if isinstance(data, list):
         return [_field(d, args[0] if args else Any, classes, f"{where}[{i}]") for i, d in enumerate(data)]
     if isinstance(data, dict):
         return decode_dataclass(data, classes, where)
-    wanted = args[0] if args and typing.get_origin(hint) is not list else hint
     if wanted is Path:
         return Path(data)
     if wanted is dt.datetime:

@@ -146,6 +146,12 @@ def test_smtp_failures(post, tmp_path, fault, error, retry):
     assert len(post.mails) == (1 if fault == "drop after DATA" else 0)
 
 
+def test_smtp_address_with_other_letters(post, tmp_path):
+    with pytest.raises(NotSent) as caught:
+        smtp(post).send(message(tmp_path, to="müller@example.org"))
+    assert not caught.value.retry and not post.mails
+
+
 def test_smtp_nobody_listens(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -171,7 +177,7 @@ def web():
             if self.server.fault == "drop":
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            self.send_response(500 if self.server.fault == "500" else 200)
+            self.send_response(int(self.server.fault or 200))
             self.end_headers()
             self.server.taken.append(body)
 
@@ -194,9 +200,14 @@ def test_apprise(web, tmp_path):
 
 def test_apprise_failures(web, tmp_path):
     chat = Apprise("chat", f"json://127.0.0.1:{web.server_port}/x")
-    web.fault = "500"
+    web.fault = "403"
     with pytest.raises(NotSent, match="refused"):
+        chat.send(message(tmp_path, files=()))
+    with pytest.raises(Unsure):  # of several files some may have arrived
         chat.send(message(tmp_path))
+    web.fault = "504"
+    with pytest.raises(Unsure):  # a gateway does not know
+        chat.send(message(tmp_path, files=()))
     web.fault = "drop"
     with pytest.raises(Unsure):
         chat.send(message(tmp_path))
@@ -205,6 +216,13 @@ def test_apprise_failures(web, tmp_path):
     with pytest.raises(NotSent, match="cannot be reached") as caught:
         chat.send(message(tmp_path))
     assert caught.value.retry
+
+
+def test_apprise_does_not_repeat(web, tmp_path):
+    web.fault = "504"
+    with pytest.raises(Unsure):
+        Apprise("chat", f"json://127.0.0.1:{web.server_port}/x?retry=3").send(message(tmp_path, files=()))
+    assert len(web.taken) == 1
 
 
 def test_apprise_refuses(tmp_path):
@@ -237,6 +255,10 @@ def test_route_of_a_service(tmp_path):
     route = chat.route(ANN, "telegram")
     assert route.address == "@ann" and "secret" not in str(route)
     assert chat.channel(route, ANN).name == "telegram"
+    by_phone = routes(tmp_path, channels={"telegram": "json://token:secret@127.0.0.1/{phone}"})
+    assert by_phone.route(ANN, "telegram").address == "+441", "what is shown is where it goes"
+    fixed = routes(tmp_path, channels={"telegram": "json://127.0.0.1/general"})
+    assert "general" in fixed.route(ANN, "telegram").address and "@ann" not in fixed.route(ANN, "telegram").address
     other = routes(tmp_path, channels={"telegram": "json://token:secret@127.0.0.2/{handle}"})
     with pytest.raises(NoRoute, match="has changed since it was confirmed"):
         other.channel(route, ANN)

@@ -71,6 +71,15 @@ def sending(status, *effects, error=""):
             sending("failed", error="no such channel"),
             "Made a GIF (1.2 MB). Sending the message failed: no such channel.",
         ),
+        (
+            sending("failed", effect("sending"), error="internal error"),
+            "Made a GIF (1.2 MB). I do not know whether the message to Alice was sent: its outcome could not be noted. "
+            "I will not repeat it by myself.",
+        ),
+        (
+            errand(PLAN, [*MADE, step(3, "messages.send", status="running")], "failed", [effect("sent")]),
+            "Made a GIF (1.2 MB). The message went to Alice.",
+        ),
         (sending("cancelled"), "Cancelled. Made a GIF (1.2 MB). Not done: sending the message."),
         (
             errand(

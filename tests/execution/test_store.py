@@ -69,3 +69,22 @@ def test_a_failed_transaction_leaves_nothing(store):
         raise ZeroDivisionError
     with store.read() as c:
         assert c.execute(sa.select(sa.func.count()).select_from(notes)).scalar() == 0
+
+
+def errand_in(store, id):
+    row = {"id": id, "executor": "x", "session": "s", "text": "", "said": [], "plan": {"steps": []}, "approve": False,
+           "previous": None}  # fmt: skip
+    store.add_errand(row, ["t", "t"])
+
+
+def test_a_new_question_of_a_step_replaces_the_one_before(store):
+    errand_in(store, "e")
+    store.ask("e", "1:confirm:old", "needs_confirmation", "confirm", "Send to old?", [])
+    store.ask("e", "2:who", "needs_answer", "choose", "Which Ben?", ["a", "b"])
+    assert store.asked("e") > 0 == store.asked("nobody")
+    store.ask("e", "1:confirm:new", "needs_confirmation", "confirm", "Send to new?", [])
+    texts = [q["text"] for q in store.full("e")["questions"]]
+    assert texts == ["Which Ben?", "Send to new?"]
+    first, second = store.full("e")["questions"]
+    assert store.answer(first["id"], "e", {"choice": 1}) and store.errand("e")["status"] == "needs_confirmation"
+    assert store.answer(second["id"], "e", {"confirm": True}) and store.errand("e")["status"] == "running"

@@ -45,6 +45,18 @@ async def test_only_what_replaces_a_message_cancels_it(world: World) -> None:
     await world.client.post(f"/command/{first['id']}/cancel")
 
 
+async def test_a_yes_is_no_answer_to_a_question_that_was_not_asked_yet(world: World) -> None:
+    before = len(world.mails())
+    world.planner.says("tell Alice hello", ("messages.send", {"to": ["Alice"], "text": "hello"}))
+    first, early = await asyncio.gather(
+        world.command("tell Alice hello", session="early"), world.command("yes", session="early")
+    )
+    assert first["status"] == "needs_confirmation" and early["status"] == "refused" and early["id"] != first["id"]
+    assert len(world.mails()) == before
+    assert (await world.command("yes", session="early"))["status"] == "done"
+    assert len(world.mails()) == before + 1
+
+
 async def test_a_recording_and_what_is_typed_after_it_keep_their_order(world: World) -> None:
     data = {"wait": "0", "session": "order"}
     spoken = (

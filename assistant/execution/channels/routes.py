@@ -92,7 +92,8 @@ class Routes:
             label = Apprise(name, full).address
         except ValueError as error:
             raise NoRoute(str(error)) from error
-        return Route(name, _address(name, person) or label, _hash(full))
+        shown = next((v for key, v in _values(name, person).items() if key in url and v), label)
+        return Route(name, shown, _hash(full))
 
 
 def _address(name: str, person: Person) -> str | None:
@@ -100,14 +101,18 @@ def _address(name: str, person: Person) -> str | None:
     return person.handles.get(name) or (person.phones[0] if name in BY_PHONE and person.phones else None)
 
 
-def _fill(url: str, name: str, person: Person) -> str | None:
-    """The URL with {handle}, {phone} and {email} replaced; None when the person has none of what it needs."""
-    values = {
+def _values(name: str, person: Person) -> dict[str, str | None]:
+    """What may stand in a channel's URL for a person."""
+    return {
         "{handle}": _address(name, person),
         "{phone}": person.phones[0].replace(" ", "") if person.phones else None,
         "{email}": person.emails[0] if person.emails else None,
     }
-    for key, value in values.items():
+
+
+def _fill(url: str, name: str, person: Person) -> str | None:
+    """The URL with {handle}, {phone} and {email} replaced; None when the person has none of what it needs."""
+    for key, value in _values(name, person).items():
         if key in url:
             if not value:
                 return None

@@ -49,9 +49,9 @@ class Smtp:
         except NotSent:
             self._close(server)
             raise
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, ValueError, smtplib.SMTPException) as error:  # ValueError: an address with other letters
             self._close(server)
-            permanent = isinstance(error, smtplib.SMTPAuthenticationError | ssl.SSLCertVerificationError)
+            permanent = isinstance(error, smtplib.SMTPAuthenticationError | ssl.SSLCertVerificationError | ValueError)
             raise NotSent(f"{self._host}: {_say(error)}", retry=not permanent) from error
         self._finish(server)
 
@@ -66,6 +66,8 @@ class Smtp:
             raise Unsure(f"{self._host} did not answer after the message was handed over: {_say(error)}") from error
         finally:
             self._close(server)
+        if not 200 <= answer[0] < 600:
+            raise Unsure(f"{self._host} gave no clear answer after the message was handed over")
         _expect(answer, "the message was refused")
 
     def _connect(self) -> smtplib.SMTP:

@@ -7,7 +7,7 @@ are looked at more closely are in `seccomp.rules`.
 ALLOWED = """
     access alarm brk chdir clock_getres clock_gettime clock_nanosleep close close_range copy_file_range dup dup2
     dup3 epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd2 exit exit_group faccessat faccessat2
-    fadvise64 fallocate fchdir fdatasync flock fstat fstatfs fsync ftruncate futex futex_waitv getcpu getcwd
+    fadvise64 fchdir fdatasync flock fstat fstatfs fsync ftruncate futex futex_waitv getcpu getcwd
     getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority
     getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid
     lseek lstat madvise membarrier mkdir mkdirat mmap mprotect mremap msync munmap nanosleep newfstatat pause pipe

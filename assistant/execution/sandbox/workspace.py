@@ -67,13 +67,17 @@ class Workspace:
                     with contextlib.suppress(FileNotFoundError):
                         size += entry.stat(follow_symlinks=False).st_blocks * 512
         for name in folders:
-            with contextlib.suppress(OSError):  # it may be gone again, or locked by its own mode
+            try:
                 inner = os.open(name, _FLAGS | os.O_DIRECTORY, dir_fd=fd)
-                try:
-                    left, more = self._measure(inner, left, depth + 1)
-                    size += more
-                finally:
-                    os.close(inner)
+            except PermissionError as error:
+                raise ToolLimit("the tool made a folder that cannot be looked into") from error
+            except OSError:  # it is gone again
+                continue
+            try:
+                left, more = self._measure(inner, left, depth + 1)
+                size += more
+            finally:
+                os.close(inner)
         return left, size
 
     def remove(self) -> None:

@@ -30,6 +30,7 @@ STOPPED: dict[str, tuple[type[ToolFailed], str, Limits]] = {
     "fork_bomb": (ToolFailed, "not permitted", LIMITS),
     "huge_file": (ToolFailed, "File too large", LIMITS),
     "many_large_files": (ToolLimit, "wrote more than", LIMITS),
+    "allocate_without_writing": (ToolFailed, "not permitted", LIMITS),
     "many_files": (ToolLimit, "more files", LIMITS),
     "few_too_many_files": (ToolLimit, "more files", LIMITS),
     "deep_folders": (ToolLimit, "folders", LIMITS),

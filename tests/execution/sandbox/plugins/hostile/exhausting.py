@@ -97,6 +97,14 @@ def many_large_files(w):
 
 
 @attack
+def allocate_without_writing(w):
+    for _ in range(20):
+        fd = os.open("file", os.O_RDWR | os.O_CREAT)  # stays open
+        Path("file").unlink()
+        os.posix_fallocate(fd, 0, 8 << 20)
+
+
+@attack
 def many_files(w):
     for i in range(1 << 20):
         Path(f"f{i}").touch()
