@@ -24,7 +24,16 @@ from .plugins import Grants, NotApproved
 from .policy import acts_itself
 from .references import NothingThere, arguments
 from .reply import doing, summary
-from .sandbox import Call, CallResult, SandboxError, SandboxUnavailable, ToolFailed, ToolLimit, ToolTimedOut
+from .sandbox import (
+    Call,
+    CallResult,
+    SandboxError,
+    SandboxInterrupted,
+    SandboxUnavailable,
+    ToolFailed,
+    ToolLimit,
+    ToolTimedOut,
+)
 from .store import Store
 
 log = logging.getLogger(__name__)
@@ -174,6 +183,8 @@ class ErrandRun:
             try:
                 result: CallResult = await self._s.sandbox.call(granted, progress)
                 return {"value": result.value, "artifacts": [_artifact(a) for a in result.artifacts]}
+            except SandboxInterrupted as error:
+                raise ToolFailed(str(error)) from error
             except ToolFailed as error:
                 if error.kind and not isinstance(error, (ToolLimit, ToolTimedOut)):
                     raise _Raised(str(error), error.kind) from error

@@ -97,11 +97,12 @@ class Campaign:
         if process.exitcode is None:
             process.kill()
             raise TimeoutError("the errands did not finish")
-        # 255: killed so early that the fork server could not tell its status (see multiprocessing.popen_forkserver)
+        # 255: the fork server could not tell the status of a process that ended early (see multiprocessing)
         if process.exitcode not in (0, -signal.SIGKILL, 255):
             raise RuntimeError(f"the process ended with {process.exitcode}")
-        self.kills += process.exitcode != 0
-        return process.exitcode != 0
+        killed = process.exitcode != 0 and (kill is not None or seconds is not None)
+        self.kills += killed
+        return killed
 
     def check(self) -> Report:
         """Compare the journal, the replies and what was delivered."""

@@ -19,6 +19,7 @@ from .model import (
     CallResult,
     Limits,
     SandboxError,
+    SandboxInterrupted,
     SandboxOptions,
     SandboxState,
     SandboxUnavailable,
@@ -29,6 +30,6 @@ from .model import (
 from .sandbox import Sandbox
 
 __all__ = [
-    "Call", "CallResult", "Limits", "Sandbox", "SandboxError", "SandboxOptions", "SandboxState", "SandboxUnavailable",
-    "ToolFailed", "ToolLimit", "ToolTimedOut",
+    "Call", "CallResult", "Limits", "Sandbox", "SandboxError", "SandboxInterrupted", "SandboxOptions", "SandboxState",
+    "SandboxUnavailable", "ToolFailed", "ToolLimit", "ToolTimedOut",
 ]  # fmt: skip

@@ -22,6 +22,10 @@ class SandboxUnavailable(SandboxError):
     """The sandbox cannot do this here: it is not running, or too weak for third-party code."""
 
 
+class SandboxInterrupted(SandboxUnavailable):
+    """It broke off while a tool ran, which may have acted already."""
+
+
 class ToolFailed(SandboxError):
     """The tool raised, crashed or answered nonsense.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import protocol
-from .model import Limits, SandboxUnavailable, ToolFailed, ToolLimit, ToolTimedOut
+from .model import Limits, SandboxInterrupted, SandboxUnavailable, ToolFailed, ToolLimit, ToolTimedOut
 from .workspace import Workspace
 
 TICK_S = 0.05
@@ -91,7 +91,7 @@ class Supervisor:
         while self._end is None:
             now = time.monotonic()
             if now >= gone_by:
-                raise SandboxUnavailable(f"{self.tool}: the process cannot be stopped")
+                raise SandboxInterrupted(f"{self.tool}: the process cannot be stopped")
             wait = max(0.0, min(deadline, next_look, gone_by) - now)
             for fd, events in poll.poll(wait * 1000 + 1):
                 if fd in handlers:
@@ -117,7 +117,8 @@ class Supervisor:
     def _on_status(self) -> bool:
         message, fds, _, _ = socket.recv_fds(self.status, 1024, 1)
         if not message:
-            raise SandboxUnavailable("the sandbox's zygote process has ended unexpectedly; it is started again")
+            kind = SandboxInterrupted if self._pid else SandboxUnavailable
+            raise kind("the sandbox's zygote process has ended unexpectedly; it is started again")
         report = json.loads(message)
         if fds:
             self._pid, self._pidfd = report["pid"], fds[0]
