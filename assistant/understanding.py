@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import metrics
 from .command import ASKING, SUBMITTED, CommandError, UnknownCommand, planned_json, planned_of
 from .execution.answers import same, understand
-from .execution.errand import FINISHED, AnswerError, ErrandRequest, NotAsked, UnknownErrand
+from .execution.errand import FINISHED, AnswerError, ErrandRequest, NotAsked, UnknownErrand, asking
 from .execution.words import join
 from .planning.planned import Earlier, Planned, PlanningError, Question
 from .plugin.plan import Plan, PlanError, Reference, check
@@ -138,7 +138,7 @@ class Understanding:
         if planned.refused:
             status, values["reply"] = "refused", self.refusal()
         elif planned.question is not None and not (plan_only and planned.question.kind == "confirm"):
-            status = "needs_confirmation" if planned.question.kind == "confirm" else "needs_answer"
+            status = asking(planned.question.kind)
         elif plan_only:
             status = "planned"
         if not planned.refused:
@@ -192,11 +192,12 @@ class Understanding:
         before = await self._a._db(self._a.commands.get, before["id"])
         if not now.plan.steps:
             return None
+        asked = await self._a._db(self._a.executor.store.asked, before["id"]) if now.question else 0.0
         began, only_planned = before["status"] == SUBMITTED, before["status"] == "planned"
         return {
             "id": before["id"], "text": before["text"], "shown": "", "plan": now.plan, "made": len(now.plan.steps),
             "answers": tuple(before["planned"]["answers"]), "question": now.question, "began": began,
-            "asked": await self._a._db(self._a.executor.store.asked, before["id"]),
+            "asked": asked,
             "results": only_planned or (began and now.status in FINISHED), "previous": before["previous"],
         }  # fmt: skip
 

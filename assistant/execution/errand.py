@@ -16,6 +16,11 @@ FINISHED = ("done", "failed", "cancelled")
 OPEN = ("running", "needs_confirmation", "needs_answer")
 
 
+def asking(kind: str) -> ErrandStatus:
+    """How an errand or a command stands while a question of this kind is open."""
+    return "needs_confirmation" if kind == "confirm" else "needs_answer"
+
+
 class UnknownErrand(KeyError):
     """There is no errand of this id."""
 

@@ -212,12 +212,11 @@ class ErrandRun:
         )  # fmt: skip
 
     async def _ask(self, key: str, kind: str, text: str, choices: list[str]) -> dict[str, Any]:
-        status = "needs_confirmation" if kind == "confirm" else "needs_answer"
         async with self._asking:
             self.asking = True
             try:
                 with self._s.listen(self.id) as listener:
-                    answer = await self._s.tell(self.id, self._s.store.ask, self.id, key, status, kind, text, choices)
+                    answer = await self._s.tell(self.id, self._s.store.ask, self.id, key, kind, text, choices)
                     while answer is None:
                         await listener.wait(POLL_S)
                         answer = await self._s.db(self._s.store.answered, self.id, key)

@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, String, Table, Text, UniqueConstraint
 
-from .errand import FINISHED, OPEN, Event
+from .errand import FINISHED, OPEN, Event, asking
 from .private import private_file
 
 meta = sa.MetaData()
@@ -239,9 +239,7 @@ class Store:
 
     # questions
 
-    def ask(
-        self, errand: str, key: str, status: str, kind: str, text: str, choices: list[str]
-    ) -> dict[str, Any] | None:
+    def ask(self, errand: str, key: str, kind: str, text: str, choices: list[str]) -> dict[str, Any] | None:
         """Ask once; the answer if there is one already."""
         with self.write() as c:
             mine = (questions.c.errand == errand) & (questions.c.key == key)
@@ -255,10 +253,10 @@ class Store:
                 new = {"errand": errand, "key": key, "kind": kind, "text": text, "choices": choices}
                 c.execute(sa.insert(questions).values(**new, asked=time.time()))
             open_ = (errands.c.id == errand) & errands.c.status.in_(OPEN)
-            c.execute(sa.update(errands).where(open_).values(status=status))
+            c.execute(sa.update(errands).where(open_).values(status=asking(kind)))
             if not row:
                 add_event(c, errand, "question", {"kind": kind, "text": text, "choices": choices})
-                add_event(c, errand, "status", {"status": status})
+                add_event(c, errand, "status", {"status": asking(kind)})
             return None
 
     def asked(self, errand: str) -> float:
@@ -280,7 +278,7 @@ class Store:
             if changed:
                 others = sa.select(questions.c.kind).where(questions.c.errand == errand, questions.c.answer.is_(None))
                 kind = c.execute(others.order_by(questions.c.id).limit(1)).scalar()
-                status = "running" if kind is None else "needs_confirmation" if kind == "confirm" else "needs_answer"
+                status = "running" if kind is None else asking(kind)
                 running = (errands.c.id == errand) & errands.c.status.in_(OPEN)
                 c.execute(sa.update(errands).where(running).values(status=status))
                 add_event(c, errand, "status", {"status": status})

@@ -19,7 +19,6 @@ POLITE_END = re.compile(r"[\s,.!]*(?:\b(?:please|thanks|thank you|if you can)\b)
 # Of words that are to be written or sent, only what cannot be meant is left off: "Well done!" and "thanks" can be.
 WORDS_START = re.compile(rf"^(?:(?:{HESITATION})\b[\s,.]*)+", re.IGNORECASE)
 WORDS_END = re.compile(r"(?:[\s,]+please)?[\s,.]*$", re.IGNORECASE)
-NOTHING = re.compile(r"(?!)")
 CARRIERS = {
     "to": r"(?:(?:send|mail|text|give)\s+(?:it|them|this|that)\s+)?to\s+",
     "name": r"(?:(?:it'?s|that'?s|look\s+up|find)\s+)",
@@ -103,20 +102,25 @@ def interpret(answer: str, spec: ToolSpec, p: Parameter) -> Any:
     Unanswered."""
     kind = p.type.item or p.type
     text = " ".join(answer.split())
-    if kind.name == "bool":
-        start, end, carrier = NOTHING, NOTHING, ""  # "yes" is no filler here
-    elif p.name == "text":
+    if kind.name != "bool":  # there, "yes" is no filler
+        text = _bare(text, spec, p)
+    parts = re.split(r"\s*(?:,|&|\band\b)\s*", text) if p.type.item else [text]
+    values = [_scalar(part, kind.name if not kind.choices else "enum", kind.choices) for part in parts if part.strip()]
+    if not values or None in values:
+        raise Unanswered(f"I did not understand that. {ask(spec, p).text}")
+    return values if p.type.item else values[0]
+
+
+def _bare(text: str, spec: ToolSpec, p: Parameter) -> str:
+    """An answer without what is only said around it."""
+    if p.name == "text":
         start, end, carrier = WORDS_START, WORDS_END, TO_SEND if spec.effect == "send" else TO_REMEMBER
     else:
         start, end, carrier = POLITE_START, POLITE_END, CARRIERS.get(p.name, "")
     text = end.sub("", start.sub("", text)) or text
     if carrier:
         text = re.sub(f"^{carrier}", "", text, flags=re.IGNORECASE) or text
-    parts = re.split(r"\s*(?:,|&|\band\b)\s*", text) if p.type.item else [text]
-    values = [_scalar(part, kind.name if not kind.choices else "enum", kind.choices) for part in parts if part.strip()]
-    if not values or None in values:
-        raise Unanswered(f"I did not understand that. {ask(spec, p).text}")
-    return values if p.type.item else values[0]
+    return text
 
 
 def _scalar(text: str, kind: str, choices: tuple[str, ...]) -> Any:

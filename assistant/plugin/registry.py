@@ -97,13 +97,13 @@ def load_registry(describe: Describe | None = None, entries: Iterable[EntryPoint
     for plugin in sorted(find_plugins(entries), key=lambda p: p.third_party):  # ours keep their names
         try:
             if plugin.error is None:
-                for spec in _specs(plugin, describe):
+                found = _specs(plugin, describe)
+                for spec in found:
                     _allow(spec, plugin)
-                    distinct((*specs, spec.name), "the tools")
-                    specs[spec.name] = spec
+                distinct((*specs, *(spec.name for spec in found)), "the tools")
+                specs |= {spec.name: spec for spec in found}
         except Exception as problem:  # a plugin's own fault must not stop the service
             plugin = Plugin(**{**vars(plugin), "error": f"{problem}"})
-            specs = {n: s for n, s in specs.items() if s.plugin != plugin.name}
         plugins[plugin.name] = plugin
     return Registry(plugins, specs)
 

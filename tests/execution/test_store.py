@@ -79,10 +79,10 @@ def errand_in(store, id):
 
 def test_a_new_question_of_a_step_replaces_the_one_before(store):
     errand_in(store, "e")
-    store.ask("e", "1:confirm:old", "needs_confirmation", "confirm", "Send to old?", [])
-    store.ask("e", "2:who", "needs_answer", "choose", "Which Ben?", ["a", "b"])
+    store.ask("e", "1:confirm:old", "confirm", "Send to old?", [])
+    store.ask("e", "2:who", "choose", "Which Ben?", ["a", "b"])
     assert store.asked("e") > 0 == store.asked("nobody")
-    store.ask("e", "1:confirm:new", "needs_confirmation", "confirm", "Send to new?", [])
+    store.ask("e", "1:confirm:new", "confirm", "Send to new?", [])
     texts = [q["text"] for q in store.full("e")["questions"]]
     assert texts == ["Which Ben?", "Send to new?"]
     first, second = store.full("e")["questions"]

@@ -176,8 +176,9 @@ def _feast_weekend(match: re.Match[str], now: dt.datetime) -> Span | None:
     feast = _span(match["feast"], now)
     if feast is None:
         return None
-    saturday, sunday = (t + d for t, d in zip(weekend_span(feast[0] + 3.5 * DAY, 0), (DAY / 4, 0 * DAY), strict=True))
-    return feast[0] if 0 * DAY < saturday - feast[0] <= 2 * DAY else saturday, max(sunday, feast[1])
+    evening, end = weekend_span(feast[0] + 3.5 * DAY, 0)
+    saturday = evening + DAY / 4
+    return feast[0] if 0 * DAY < saturday - feast[0] <= 2 * DAY else saturday, max(end, feast[1])
 
 
 @_rule(

@@ -186,7 +186,8 @@ def _rule(pattern: str) -> Callable[[DayRule], DayRule]:
 
 
 @_rule(
-    r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})|(?P<a>\d{1,2})(?P<sign>[/.-])(?P<b>\d{1,2})(?:(?P=sign)(?P<year>\d{4}|\d\d))?(?![:\d])"
+    r"(?P<iso>\d{4}-\d{1,2}-\d{1,2})"
+    r"|(?P<a>\d{1,2})(?P<sign>[/.-])(?P<b>\d{1,2})(?:(?P=sign)(?P<year>\d{4}|\d\d))?(?![:\d])"
 )
 def _in_digits(match: re.Match[str], now: dt.datetime) -> dt.date | None:
     if match["iso"]:
