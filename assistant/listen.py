@@ -2,7 +2,7 @@
 
 Hands-free, an utterance ends with half a second of silence; with --push-to-talk it begins and ends with Enter. A
 message is sent only after a spoken or typed "yes"; what is not clearly a yes is none. Recordings (--file) run through
-the same code: each is one utterance, so that a command and its confirmation can be two files.
+the same code: each is one utterance, which ends at its first pause; a command and its confirmation are two files.
 """
 
 from __future__ import annotations
