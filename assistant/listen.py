@@ -2,7 +2,7 @@
 
 Hands-free, an utterance ends with half a second of silence; with --push-to-talk it begins and ends with Enter. A
 message is sent only after a spoken or typed "yes"; what is not clearly a yes is none. Recordings (--file) run through
-the same code: each is one utterance, which ends at its first pause; a command and its confirmation are two files.
+the same code: each is one utterance, pauses and all; a command and its confirmation are two files.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from assistant.speech import NothingHeard, Recogniser, SpeechError, Transcript
 from assistant.speech.decode import decode
 from assistant.speech.endpoint import LONGEST
 from assistant.speech.errors import RecogniserDied
+from assistant.speech.recogniser import StreamEvent
 from assistant.speech.sources import microphone, recording
 from assistant.speech.types import SAMPLE_RATE, Expected
 from assistant.speech.vad import VoiceDetector
@@ -69,17 +70,22 @@ class Ears:
         if self._options.files:
             if not self._files:
                 return None
-            source = recording(await asyncio.to_thread(lambda f: decode(f.read_bytes()), self._files.pop(0)))
-        else:
-            source = microphone(self._options.device)
-        if self._options.push_to_talk and not self._options.files:
+            samples = await asyncio.to_thread(lambda f: decode(f.read_bytes()), self._files.pop(0))
+            whole = len(samples) / SAMPLE_RATE + 2
+            # Half of what was recorded is another command, so neither a pause nor the usual length ends it.
+            events = self._recogniser.stream(
+                recording(samples), expected=expected, trailing_silence=whole, longest=whole
+            )
+            return await self._streamed(events, question)
+        source = microphone(self._options.device)
+        if self._options.push_to_talk:
             return await self._pushed(source, question, expected)
-        return await self._hands_free(source, question, expected)
+        return await self._streamed(self._recogniser.stream(source, expected=expected), question)
 
-    async def _hands_free(self, source: AsyncIterator[np.ndarray], question: str, expected: Expected) -> Transcript:
+    async def _streamed(self, events: AsyncIterator[StreamEvent], question: str) -> Transcript:
         shown, level = question or "listening", 0.0
         with Live(console=self._console, refresh_per_second=12, transient=True) as live:
-            async for event in self._recogniser.stream(source, expected=expected):
+            async for event in events:
                 if event.kind == "final":
                     assert event.transcript is not None
                     return event.transcript
@@ -136,7 +142,7 @@ class Conversation:
             elif command.status != "running":
                 break
         if command.reply:
-            self._console.print(command.reply)
+            self._console.print(Text(command.reply))
             await self._say(command.reply)
         return command
 
@@ -153,7 +159,7 @@ class Conversation:
         text, kind, choices = str(question.get("text", "")), str(question.get("kind")), question.get("choices") or []
         self._console.print(Text(text, "yellow"))
         for number, choice in enumerate(choices, 1):
-            self._console.print(f"  {number}. {choice}")
+            self._console.print(Text(f"  {number}. {choice}"))
         await self._say(text)
         for _ in range(ATTEMPTS):
             try:

@@ -24,6 +24,8 @@ CODECS = {
 _STREAMED = {0, 0xFFFFFFFF}
 _ALMOST_2_GIB = range(0x7FFFF000 - 64, 0x80000000)
 
+_OGG_END = 4  # the flag of a stream's last page; a recorder that was stopped in the middle has not set it
+
 
 def sniff(data: bytes) -> str | None:
     """Name of the demuxer for these bytes, or None when they are no accepted container."""
@@ -86,16 +88,16 @@ def _wav_fault(data: bytes) -> str | None:
 
 
 def _ogg_fault(data: bytes) -> str | None:
-    """The last page is incomplete."""
-    position = 0
+    """A page is incomplete, or the last one does not say that it is the last."""
+    position, flags = 0, 0
     while position < len(data):
         if data[position : position + 4] != b"OggS":
             return "the pages are damaged"
         if position + 27 > len(data):
             return "the recording is cut off"
-        segments = data[position + 26]
+        flags, segments = data[position + 5], data[position + 26]
         table = data[position + 27 : position + 27 + segments]
         position += 27 + segments + sum(table)
         if len(table) < segments or position > len(data):
             return "the recording is cut off"
-    return None
+    return None if flags & _OGG_END else "the recording is cut off"

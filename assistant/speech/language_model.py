@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TextIO
 
@@ -60,13 +60,13 @@ def _join(tokens: Sentence, chosen: set[tuple[str, str]]) -> Sentence:
     return tuple(out)
 
 
-def write_arpa(sentences: Counts, extra: Iterable[str], file: TextIO) -> None:
-    """Estimate the model and write it. extra: words that get a share of the unigrams without being in a sentence.
+def write_arpa(sentences: Counts, file: TextIO) -> None:
+    """Estimate the model and write it.
 
     Interpolated Kneser-Ney: lower orders count in how many contexts an n-gram appears, not how often.
     """
     counts = _continuations(_count(sentences))
-    vocabulary = ({word for (word,) in counts[0]} | set(extra)) - {"<s>"}
+    vocabulary = {word for (word,) in counts[0]} - {"<s>"}
     total = sum(count for (word,), count in counts[0].items() if word != "<s>")
     kinds = len(counts[0].keys() - {("<s>",)})
     uniform = DISCOUNT * kinds / total / len(vocabulary)

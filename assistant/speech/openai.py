@@ -65,8 +65,6 @@ async def _answer(recogniser: Recogniser, form: FormData, most: int) -> Response
     hints = biased(recogniser.hints, str(form.get("prompt") or ""))
     transcript = await recogniser.transcribe(
         audio,
-        filename=upload.filename,
-        media_type=upload.content_type,
         language=str(form.get("language") or "") or None,
         hints=_whisper_only(recogniser, hints),
     )

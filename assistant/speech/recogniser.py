@@ -106,16 +106,14 @@ class Recogniser:
         self,
         audio: bytes,
         *,
-        filename: str | None = None,
-        media_type: str | None = None,
         language: str | None = None,
         hints: Hints | None = None,
         expected: Expected = "command",
     ) -> Transcript:
-        """Transcript of a recording in any accepted format. Raises SpeechError.
+        """Transcript of a recording in any accepted format, which is told from its bytes. Raises SpeechError.
 
-        filename, media_type: the sender's claims; the format is told from the bytes. language: ISO 639-1, None
-        takes the recogniser's or detects it. hints: instead of the recogniser's own. expected: what is waited for.
+        language: ISO 639-1, None takes the recogniser's or detects it. hints: instead of the recogniser's own.
+        expected: what is waited for.
         """
         began = time.perf_counter()
         samples = await asyncio.to_thread(decode, audio, self._run, self._limits)
@@ -184,7 +182,7 @@ class Recogniser:
                 samples = endpointer.utterance
                 if len(samples) - asked >= PARTIAL_EVERY * SAMPLE_RATE:
                     asked = len(samples)
-                    call = self._call(worker.partial, hints or self.hints, samples)
+                    call = self._call(worker.partial, hints or self.hints, samples, language or self._language)
                     partial = asyncio.ensure_future(call)
         if endpointer.finish():
             async for event in self._finish(endpointer, partial, language, hints, expected):

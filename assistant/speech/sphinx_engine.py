@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import os
 import re
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +45,7 @@ HYPOTHESES = 60  # different word sequences that the second model judges
 SOMEBODY = "anna"  # stands for all contacts: that model does not know them
 UNKNOWN = -4.2  # what is less probable to it, per word, is nothing that it was trained on
 LOWER = 0.4  # by so much a word is less probable to both models together than to the trigrams, which know the contacts
+ABANDONED = 3600.0  # seconds; a part of a file that is older will not be finished
 PADDING = 0.05  # seconds of silence before and after; more pulls the cepstral mean of a short command away
 
 # Wide beams: with PocketSphinx's own, half of the errors on accented speech are search errors.
@@ -143,7 +146,7 @@ class SphinxEngine:
         least = SURE_NO if text in NO else SURE_YES if len(words) == 1 else SURE_YESES
         return Heard(text, words, min(sure, 1.0)) if text in YES + NO and sure >= least else None
 
-    def partial(self, samples: np.ndarray) -> str:
+    def partial(self, samples: np.ndarray, language: str | None = None) -> str:
         """Text so far, without judging it."""
         _run(self._decoder, _pcm(samples))
         hypothesis = self._decoder.hyp()
@@ -247,16 +250,18 @@ def build(hints: Hints, folder: Path) -> tuple[Path, Path, Path]:
         vocabulary = sorted({token for sentence in both for token in sentence})
         singles = [token for token in vocabulary if JOIN not in token]
         writers: dict[Path, Callable[[TextIO], None]] = {
-            model: lambda f: write_arpa(both, (), f),
-            answers: lambda f: write_arpa(consent(singles), (), f),
+            model: lambda f: write_arpa(both, f),
+            answers: lambda f: write_arpa(consent(singles), f),
             words: lambda f: _lexicon(vocabulary, f),
         }
         for file, write in writers.items():
-            part = file.with_suffix(f".{hashlib.sha256(str(id(file)).encode()).hexdigest()[:8]}.part")
+            part = file.with_suffix(f".{os.getpid()}.part")
             with part.open("w", encoding="utf-8") as out:
                 write(out)
             part.replace(file)
-        for old in {*folder.glob("domain-*.lm"), *folder.glob("domain-*.dict")} - writers.keys():
+        # Parts that are older than any building takes are of processes that were killed.
+        left = {part for part in folder.glob("domain-*.part") if part.stat().st_mtime < time.time() - ABANDONED}
+        for old in ({*folder.glob("domain-*.lm"), *folder.glob("domain-*.dict")} | left) - writers.keys():
             old.unlink(missing_ok=True)
     return model, answers, words
 

@@ -125,10 +125,10 @@ class WhisperEngine:
             raise NothingHeard(UNCLEAR)
         return heard
 
-    def partial(self, samples: np.ndarray) -> str:
+    def partial(self, samples: np.ndarray, language: str | None = None) -> str:
         """Text of the last window, greedily, without judging it."""
         samples = samples[-self._longest :]
-        return str(self.decode(samples, None, 0.0, self._window(samples)).text)
+        return str(self.decode(samples, language, 0.0, self._window(samples)).text)
 
     def decode(self, samples: np.ndarray, language: str | None, temperature: float, window: int) -> Any:
         """`whisper.decode` (a DecodingResult) of samples padded to `window` samples."""

@@ -54,7 +54,7 @@ class Engine(Protocol):
 
     def transcribe(self, samples: np.ndarray, language: str | None, expected: Expected) -> Any: ...
 
-    def partial(self, samples: np.ndarray) -> str: ...
+    def partial(self, samples: np.ndarray, language: str | None) -> str: ...
 
 
 _engine: Engine | None = None
@@ -112,8 +112,8 @@ def transcribe(spec: EngineSpec, hints: Hints, samples: np.ndarray, language: st
     return Answer(heard.text, getattr(heard, "language", "en"), heard.confidence, words, timings)
 
 
-def partial(spec: EngineSpec, hints: Hints, samples: np.ndarray) -> str:
+def partial(spec: EngineSpec, hints: Hints, samples: np.ndarray, language: str | None) -> str:
     """Text of an utterance that is still going on; unjudged."""
     start(spec, hints)
     assert _engine is not None
-    return _engine.partial(samples)
+    return _engine.partial(samples, language)

@@ -70,6 +70,8 @@ def _cut_or_mixed(voice: np.ndarray) -> Iterator[tuple[str, bytes]]:
         yield f"{name}, backwards", data[::-1]
         if name in ("ogg", "ipod", "flac", "wav"):
             yield f"{name}, half of it", data[: len(data) // 2]
+        if name == "ogg":
+            yield f"{name}, without its last page", data[: data.rindex(b"OggS")]
         for start in MAGIC[1:]:
             if data[: len(start)] != start and not start.startswith(data[:4]):
                 yield f"{name} behind {start!r}", start + data[len(start) :]

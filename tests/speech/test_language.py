@@ -45,9 +45,9 @@ def test_numbers():
 
 
 def test_probabilities_of_every_history_sum_to_one(tmp_path):
-    sentences = {("a", "b", "c"): 3, ("a", "c"): 1, ("b", "b"): 2}
+    sentences = {("a", "b", "c"): 3, ("a", "c"): 1, ("b", "b"): 2, ("d",): 1}
     out = io.StringIO()
-    write_arpa(sentences, ["d"], out)
+    write_arpa(sentences, out)
     file = tmp_path / "m.lm"
     file.write_text(out.getvalue())
     model = NGramModel.readfile(str(file))

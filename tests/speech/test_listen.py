@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from rich.console import Console
 
 from assistant.cli import exits, main
 from assistant.command import Command
 from assistant.execution.answers import same, understand
 from assistant.listen import Conversation, Ears, Options, chosen, consent, listen, meter, speaker
-from assistant.speech import NothingHeard
+from assistant.speech import NothingHeard, open_recogniser, worker
 from assistant.speech.errors import RecogniserDied
 from assistant.speech.sources import BLOCK, NoMicrophone, Resampler, microphone, recording
 from assistant.speech.types import Expected, Transcript
@@ -143,6 +144,12 @@ async def test_without_an_answer_the_question_stays_open():
     assert command is not None and command.status == "needs_confirmation"
 
 
+async def test_what_is_shown_is_no_markup():
+    script = Script({"kind": "choose", "text": "Which [red]?", "choices": ["photos [/tmp]", "[/] [bold]two"]})
+    _, shown = await _talk(script, "send it to [Alice]", "the second one")
+    assert "photos [/tmp]" in shown and "[/] [bold]two" in shown and "Which [red]?" in shown
+
+
 async def test_a_choice():
     script = Script({"kind": "choose", "text": "Which Alice?", "choices": ["Alice Chen", "Alice Wong"]})
     await _talk(script, "send it to Alice", "the third one", "the second one")
@@ -222,6 +229,26 @@ async def test_push_to_talk_ends_at_the_longest_utterance(monkeypatch):
         said = await asyncio.wait_for(ears.utterance(), 30)
     assert said is not None and said.text == "make a gif"
     assert 0 <= heard[0] - 30 * 16_000 < BLOCK and "30 s are over" in out.getvalue()
+
+
+async def test_a_recording_is_heard_whole_whatever_its_pauses_and_length(tmp_path, monkeypatch, voice):
+    """The command, two seconds of nothing, the command again, and once more half a minute later."""
+    pause = np.zeros(2 * 16_000, np.float32)
+    soundfile.write(tmp_path / "c.wav", np.concatenate([voice, pause, voice, np.tile(pause, 14), voice]), 16_000)
+    heard: list[int] = []
+
+    async def call(self, function, *arguments):
+        if function is worker.transcribe:
+            heard.append(len(arguments[1]))
+            return worker.Answer("make a gif", "en", 0.9, (), {})
+        return ""
+
+    monkeypatch.setattr("assistant.speech.Recogniser._call", call)
+    recogniser = open_recogniser("pocketsphinx", cache_dir=tmp_path)
+    ears = Ears(recogniser, Options(files=(tmp_path / "c.wav",)), Console(file=io.StringIO()))
+    said = await ears.utterance()
+    assert said is not None and said.text == "make a gif"
+    assert len(heard) == 1 and heard[0] > 3 * len(voice) + 29 * 16_000
 
 
 async def test_recordings_that_are_used_up_end_the_conversation():

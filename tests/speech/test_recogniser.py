@@ -51,7 +51,7 @@ def recogniser(cache):
 
 
 async def test_the_demo_command_is_heard_word_for_word(recogniser, demo):
-    heard = await recogniser.transcribe(demo, filename="demo.flac")
+    heard = await recogniser.transcribe(demo)
     assert spoken(heard.text) == DEMO
     assert heard.text.endswith("Alice")  # as the contact is written
     assert heard.engine == recogniser.engine == "pocketsphinx" and heard.language == "en"
@@ -316,7 +316,7 @@ async def test_uploads_are_bounded(recogniser):
 
 async def test_errors_have_the_statuses_of_http(recogniser):
     with pytest.raises(UnsupportedAudio) as unsupported:
-        await recogniser.transcribe(b"PK\x03\x04", filename="command.wav", media_type="audio/wav")
+        await recogniser.transcribe(b"PK\x03\x04")
     with pytest.raises(AudioTooLarge) as large:
         await recogniser.transcribe(bytes(26 * 2**20))
     assert (unsupported.value.status, large.value.status) == (415, 413)
