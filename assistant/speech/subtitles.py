@@ -29,7 +29,23 @@ def lines(transcript: Transcript) -> list[tuple[float, float, str]]:
     """(start, end, text) of each subtitle; the whole text in one when the words have no times."""
     if not transcript.words:
         return [(0.0, transcript.duration, transcript.text)]
-    return [(group[0].start, group[-1].end, " ".join(w.word for w in group)) for group in _groups(transcript.words)]
+    found, end = [], 0
+    for group in _groups(transcript.words):
+        text, end = _written(transcript.text, group, end)
+        found.append((group[0].start, group[-1].end, text))
+    return found
+
+
+def _written(text: str, words: list[Word], start: int) -> tuple[str, int]:
+    """These words as `text` writes them from `start` on (not every script has spaces between words), and where they
+    end there; with spaces when they are not found."""
+    begin, end = -1, start
+    for word in words:
+        at = text.find(word.word, end)
+        if at < 0:
+            return " ".join(w.word for w in words), start
+        begin, end = at if begin < 0 else begin, at + len(word.word)
+    return text[begin:end], end
 
 
 def _groups(words: tuple[Word, ...]) -> Iterator[list[Word]]:

@@ -17,6 +17,15 @@ def test_subtitles_break_long_texts():
     assert lines(PLAIN) == [(0.0, 1.25, "hello there")]
 
 
+def test_scripts_without_spaces_get_none():
+    said = ("把", "照片", "发给", "Alice。", "然后", "Ben", "Okafor", "也", "要")
+    words = tuple(Word(w, n, n + 0.9, 0.9) for n, w in enumerate(said))
+    written = Transcript("把照片发给Alice。 然后Ben Okafor也要", "zh", 0.9, "whisper:base", words, 9.0)
+    assert [text for _, _, text in lines(written)] == ["把照片发给Alice。 然后Ben Okafor", "也要"]
+    other = Transcript("something else", "zh", 0.9, "whisper:base", words, 9.0)
+    assert lines(other)[1][2] == "也 要"
+
+
 def test_srt_and_vtt():
     assert srt(PLAIN) == "1\n00:00:00,000 --> 00:00:01,250\nhello there\n"
     assert vtt(PLAIN) == "WEBVTT\n\n00:00:00.000 --> 00:00:01.250\nhello there\n"
