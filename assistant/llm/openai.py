@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
 from jinja2 import TemplateError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
@@ -30,11 +30,19 @@ from .request import Result, Stream
 from .toolcalls import NO_PARAMETERS, Call, Part, Reader, ToolFormat, tool_format
 
 
-class _Options(BaseModel):
+class _Fields(BaseModel):
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, data: Any) -> Any:
+        """A field that is null is one that was left out, as in OpenAI's API."""
+        return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
+
+
+class _Options(_Fields):
     include_usage: bool = False
 
 
-class _Function(BaseModel):
+class _Function(_Fields):
     model_config = ConfigDict(extra="allow")
     name: str = Field(min_length=1)
     description: str = ""
@@ -46,12 +54,12 @@ class _Function(BaseModel):
         return {"type": "object", "properties": {}, **schema}  # as chat templates expect it
 
 
-class _Tool(BaseModel):
+class _Tool(_Fields):
     type: Literal["function"]
     function: _Function
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(_Fields):
     """The fields of a chat completion that are understood; others are ignored unless they would change the answer."""
 
     model_config = ConfigDict(extra="ignore")
@@ -74,9 +82,9 @@ class ChatRequest(BaseModel):
     stream_options: _Options | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
-    frequency_penalty: Literal[0, None] | None = None
-    presence_penalty: Literal[0, None] | None = None
-    logit_bias: None = None
+    frequency_penalty: Literal[0] = 0
+    presence_penalty: Literal[0] = 0
+    logit_bias: dict[str, float] = Field({}, max_length=0)
 
 
 class _Refused(Exception):

@@ -88,6 +88,7 @@ class TextStream:
         self._tokenizer = tokenizer
         self._tokens: list[int] = []
         self._start = 0  # of the window that is decoded anew; keeps the cost per token constant
+        self._whole = 0  # tokens whose text is given out; a window may begin there, never inside a character
         self._sent = ""
 
     def push(self, token: int) -> str:
@@ -97,9 +98,10 @@ class TextStream:
         if text.endswith(_REPLACEMENT):
             return ""
         piece, self._sent = text[len(self._sent) :], text
-        if len(self._tokens) - self._start > 32:
-            self._start = len(self._tokens) - 4
+        if piece and len(self._tokens) - self._start > 32:
+            self._start = self._whole
             self._sent = self._tokenizer.decode(self._tokens[self._start :])
+        self._whole = len(self._tokens)
         return piece
 
     def flush(self) -> str:

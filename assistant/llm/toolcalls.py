@@ -133,20 +133,14 @@ class ToolFormat:
 
     def _body(self, name: str | None) -> str:
         """Lark rules of which `body` is a call without its brackets."""
-        return f"body: %json {json.dumps(self._schema(name))}\n"
-
-    def _schema(self, name: str | None) -> dict[str, Any]:
         chosen = [name] if name is not None else list(self._functions)
-        calls = [
-            {
-                "type": "object",
-                "properties": {"name": {"const": n}, self._key: self._functions[n]},
-                "required": ["name", self._key],
-                "additionalProperties": False,
-            }
-            for n in chosen
-        ]
-        return {"x-guidance": JSON_STYLE, **(calls[0] if len(calls) == 1 else {"anyOf": calls})}
+        lines = [f"body: {' | '.join(f'call{i}' for i in range(len(chosen)))}"]
+        for i, n in enumerate(chosen):
+            # Each schema is a document of its own, so that its "$ref"s are found.
+            opening = json.dumps(f'{{"name": {json.dumps(n, ensure_ascii=False)}, "{self._key}": ', ensure_ascii=False)
+            lines.append(f'call{i}: {opening} arguments{i} "}}"')
+            lines.append(f"arguments{i}: %json {json.dumps({'x-guidance': JSON_STYLE, **self._functions[n]})}")
+        return "\n".join(lines) + "\n"
 
     def _token(self, text: str) -> str:
         assert self._model.tokenizer is not None

@@ -249,6 +249,32 @@ def test_a_tool_may_lack_parameters(client, engine):
     assert (call.function.name, json.loads(call.function.arguments)) == ("ping", {})
 
 
+def test_schemas_of_tools_may_refer_to_their_own_parts(client, engine):
+    """As pydantic writes nested models: `$defs` at the root of each tool's schema."""
+    one = {"$defs": {"Size": {"enum": ["small"]}}, "type": "object", "properties": {"size": {"$ref": "#/$defs/Size"}},
+           "required": ["size"], "additionalProperties": False}  # fmt: skip
+    two = {**one, "$defs": {"Size": {"enum": [7]}}}
+    tools = [{"type": "function", "function": {"name": n, "parameters": s}} for n, s in (("größer", one), ("two", two))]
+    for name, size in (("größer", "small"), ("two", 7)):
+        choice = {"type": "function", "function": {"name": name}}
+        [call] = ask(client, engine, tools=tools, tool_choice=choice).choices[0].message.tool_calls
+        assert (call.function.name, json.loads(call.function.arguments)) == (name, {"size": size})
+    answer = ask(client, engine, tools=tools, tool_choice="required", parallel_tool_calls=False)
+    [call] = answer.choices[0].message.tool_calls
+    assert json.loads(call.function.arguments)["size"] == {"größer": "small", "two": 7}[call.function.name]
+
+
+def test_a_field_that_is_null_or_empty_is_one_that_was_left_out(client, engine):
+    function = {"name": "ping", "description": None, "parameters": None, "strict": None}
+    names = ("n", "stream", "temperature", "top_p", "logprobs", "parallel_tool_calls", "presence_penalty")
+    body = {"messages": ASK, "max_tokens": 3, "tools": [{"type": "function", "function": function}],
+            "logit_bias": {}, "frequency_penalty": 0.0, "tool_choice": None, **dict.fromkeys(names)}  # fmt: skip
+    answer = httpx.post(f"{str(client.base_url).rstrip('/')}/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    answer = httpx.post(f"{str(client.base_url).rstrip('/')}/chat/completions", json={**body, "logit_bias": {"5": 1}})
+    assert answer.status_code == 400 and "logit_bias" in answer.json()["error"]["message"]
+
+
 def note(text):
     """A call of `note` as the chatty checkpoint writes it."""
     return f"<tool_call>\n{json.dumps({'name': 'note', 'arguments': {'text': text}})}\n</tool_call>"
