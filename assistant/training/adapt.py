@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from assistant.llm import Engine, Model, load
+from assistant.llm import Engine, Model, load, weights
 from assistant.llm import kernels as inference
 from assistant.planning.planned import PlanningError
 from assistant.planning.planner import Planner
@@ -34,6 +34,7 @@ from .heldout import HeldOut
 from .loop import RunSettings, Trainer, continued
 from .packs import Encoder
 from .sentences import NUMBERS
+from .tokenizer import SPECIAL
 
 DESCRIBED = 6  # sentences in a signature's own words, of each tool
 SURE = 0.5  # a label with an argument that is less probable is not learned
@@ -47,7 +48,8 @@ Fine-tuned for {steps} steps on the examples of {tools}. Exact plans before and 
 
 
 class NothingToLearn(ValueError):
-    """No installed plugin offers examples that can be used; the message says what to do."""
+    """No installed plugin offers examples that can be used, or the checkpoint is not ours; the message says what to
+    do."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +120,22 @@ def affordable_steps() -> int:
     return 300 if b"amx_bf16" in inference.processor() else 200
 
 
-def adapt(checkpoint: Path, tools: Mapping[str, ToolSpec], to: Path, *, steps: int,
+def adapt(checkpoint: Path | str, tools: Mapping[str, ToolSpec], to: Path, *, steps: int,
           progress: Callable[[int, int, float], None] | None = None) -> Adapted:  # fmt: skip
     """Fine-tune `checkpoint` on the third-party tools among `tools` and write the result to `to`.
 
-    progress(step, steps, loss) is called after every step. Raises NothingToLearn.
+    progress(step, steps, loss) is called after every step. Raises NothingToLearn, and OSError for the folders.
     """
     begun = time.monotonic()
     theirs = {n: t for n, t in tools.items() if t.third_party}
+    checkpoint = weights.find(checkpoint)
     model = load(checkpoint)
+    if model.tokenizer is None or [model.tokenizer.token_id(name) for name in SPECIAL] != list(range(len(SPECIAL))):
+        raise NothingToLearn(
+            f"{checkpoint} does not read prompts as this project's planner does, and only that can be adapted; "
+            "unset ASSISTANT_MODEL to adapt the shipped one"
+        )
+    to.mkdir(parents=True, exist_ok=True)  # an impossible place is told before the work
     domains = _domains(model, theirs)
     if not any(t.category == "adapted" for d in domains for t in d.templates):
         raise NothingToLearn(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def test_adapting_writes_a_checkpoint_that_plans(tmp_path: Path):
     assert any(not np.array_equal(a, b) for a, b in zip(_arrays(old.params), _arrays(new.params), strict=True))
     with Engine(new, slots=1, length=2048) as engine:
         assert not Planner(engine, load_registry()).plan("make a gif of my last five photos").refused
+
+
+def test_only_this_projects_planner_is_adapted(tmp_path: Path):
+    """The shipped model with another tokenizer: its prompts would be nonsense to it."""
+    foreign = tmp_path / "foreign"
+    shutil.copytree(planner_checkpoint(), foreign)
+    file = foreign / "tokenizer.json"
+    file.write_text(file.read_text("utf-8").replace("<|plan|>", "<|assistant|>"), "utf-8")
+    with pytest.raises(NothingToLearn, match="only that can be adapted"):
+        adapt(foreign, {BREW.name: BREW}, tmp_path / "adapted", steps=1)
+    with pytest.raises(FileNotFoundError, match="neither a folder nor a hub id"):
+        adapt(tmp_path / "nowhere", {BREW.name: BREW}, tmp_path / "adapted", steps=1)
+    assert not (tmp_path / "adapted").exists()
 
 
 def _arrays(params) -> list[np.ndarray]:
