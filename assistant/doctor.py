@@ -1,4 +1,6 @@
-"""What this machine can do: every check really tries the thing, and says in one line how to mend what does not work.
+"""What this machine can do: every check says in one line how to mend what does not work.
+
+The sandbox is started, folders are read through it, the database is asked; models are looked for and not loaded.
 
 checks = examine(settings)          # blocks for some seconds: a confined process is really run
 code = show(checks, as_json=False)  # prints them; 1 if something fails that the assistant needs
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from assistant.config import Settings
+from assistant.shipped import MODELS
 
 Status = Literal["ok", "warn", "fail"]
 OK: Status = "ok"
@@ -30,7 +33,6 @@ FAIL: Status = "fail"
 PROBE = "assistant.execution.sandbox.probe"
 FREE_MIB, SCARCE_MIB = 200, 1024
 SECRET_FILES = ("config.toml", "plugins.toml", "token", "errands.db", "dbos.db")
-SHIPPED_PLANNER = Path(__file__).parent / "models" / "planner"
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def _secrets(settings: Settings) -> Iterator[Check]:
 def _disk(settings: Settings) -> Iterator[Check]:
     places = {"disk": (settings.home, "ASSISTANT_HOME"), "temporary files": (Path(tempfile.gettempdir()), "TMPDIR")}
     for name, (folder, variable) in places.items():
-        free = shutil.disk_usage(folder).free >> 20
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        free = shutil.disk_usage(there).free >> 20
         if free < FREE_MIB:
             how = f"free some space there, or set {variable} to a folder on another disk"
             yield Check(name, FAIL, f"{free} MiB free at {folder}", how)
@@ -185,7 +188,7 @@ def _contacts(settings: Settings) -> Iterator[Check]:
 
 
 def _planner(settings: Settings) -> Iterator[Check]:
-    folder = Path(settings.model) if settings.model else SHIPPED_PLANNER
+    folder = Path(settings.model).expanduser() if settings.model else MODELS / "planner"
     if settings.model and not folder.exists():
         how = "set ASSISTANT_MODEL to a folder, to start without a network"
         yield Check("planner", WARN, f"{settings.model} is no folder here; it will be looked up on the hub", how)

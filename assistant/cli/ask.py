@@ -113,7 +113,7 @@ async def _ask(assistant: Service | Local, id: str, console: Console, question: 
             await assistant.answer(id, await in_thread(lambda: ask(console, question)), question["text"])
             return
         except (AnswerError, ServiceError) as error:
-            console.print(str(error), style="yellow")
+            console.print(Text(str(error), "yellow"))
         except EOFError:
             await assistant.cancel(id)
             return

@@ -13,6 +13,7 @@ import email.policy
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,7 +32,7 @@ from assistant.demo import draw
 
 from . import exits
 from .ask import follow
-from .display import ask, interactive, reply
+from .display import interactive, reply
 from .service import Service, ServiceError
 
 RECORDING = Path(__file__).parents[1] / "speech" / "data" / "demo-command.flac"
@@ -82,9 +83,12 @@ def demo(home: Path, once: bool) -> int:
 
 
 def _library(folder: Path, console: Console) -> Path:
-    if not (folder / "contacts").is_dir():
+    if not folder.is_dir():
+        part = folder.with_name(f"{folder.name}.part")  # an interrupted drawing is begun anew
+        shutil.rmtree(part, ignore_errors=True)
         with console.status("drawing a photo library"):
-            draw(folder)
+            draw(part)
+        part.rename(folder)
     photos = sum(1 for f in folder.rglob("*") if f.suffix in (".jpg", ".png"))
     _say(console, "library", f"{photos} drawn photos in {folder}")
     return folder
@@ -163,10 +167,8 @@ async def _errand(home: Path, url: str, token: str, console: Console, once: bool
     try:
         _say(console, "spoken", str(RECORDING))
         command = await service.command(audio=RECORDING.read_bytes())
-        by_itself = once or not interactive()
-        command, *_ = await follow(
-            service, command["id"], console, quiet=False, answer=lambda q: _answer(console, q, by_itself)
-        )
+        answer = (lambda q: _answer(console, q)) if once or not interactive() else None
+        command, *_ = await follow(service, command["id"], console, quiet=False, answer=answer)
     finally:
         await service.aclose()
     reply(console, command["status"], command["reply"])
@@ -175,9 +177,7 @@ async def _errand(home: Path, url: str, token: str, console: Console, once: bool
     return next((d for f in _mails(home) if f not in before and (d := delivered(f))), None)
 
 
-def _answer(console: Console, question: dict[str, Any], by_itself: bool) -> dict[str, Any]:
-    if not by_itself:
-        return ask(console, question)
+def _answer(console: Console, question: dict[str, Any]) -> dict[str, Any]:
     console.print(Text(question["text"], "bold"), soft_wrap=True)
     if question["kind"] != "confirm":
         raise ServiceError(f"the demo can only say yes, but was asked: {question['text']}")

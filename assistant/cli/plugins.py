@@ -47,7 +47,7 @@ def show(settings: Settings, as_json: bool) -> None:
         what = Text(spec.description.splitlines()[0] if spec.description else "")
         if remark := _remark(spec, registry.plugin(spec.name), grants):
             what = Text("\n").join([what, remark])
-        table.add_row(spec.name, what, ", ".join(_parameter(p) for p in spec.parameters))
+        table.add_row(spec.name, what, Text(", ".join(_parameter(p) for p in spec.parameters)))
     console.print(table)
     for plugin in registry.plugins.values():
         if plugin.error:
@@ -107,10 +107,10 @@ def adapt_planner(settings: Settings, to: Path, steps: int | None) -> None:
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("adapting", total=steps)
             done = adapt(
-                Path(settings.model or planner_checkpoint()), registry, to, steps=steps,
+                settings.model or planner_checkpoint(), registry, to, steps=steps,
                 progress=lambda n, _, loss: bar.update(task, completed=n, description=f"adapting, loss {loss:.3f}"),
             )  # fmt: skip
-    except (FileNotFoundError, NothingToLearn) as error:
+    except (OSError, NothingToLearn) as error:
         exits.leave(str(error), exits.USAGE)
     print(f"Learnt {done.templates} sentences in {done.seconds:.0f} s. Use it with ASSISTANT_MODEL={to.absolute()}")
 

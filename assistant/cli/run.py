@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
+from rich.text import Text
 
 from assistant.config import Settings
 from assistant.plugin.plan import Plan, PlanError
@@ -95,7 +96,7 @@ async def _answer(executor: Executor, id: str, console: Console, question: dict[
             await executor.answer(id, **await in_thread(lambda: ask(console, question)), asked=question["text"])
             return
         except AnswerError as error:
-            console.print(str(error), style="yellow")
+            console.print(Text(str(error), "yellow"))
         except EOFError:
             await executor.cancel(id)
             return

@@ -12,9 +12,12 @@ from importlib.metadata import EntryPoint
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from assistant import doctor
 from assistant.cli import exits
-from assistant.cli.demo import delivered
+from assistant.cli.demo import _library, delivered
+from assistant.config import load_settings
 from tests.execution.kit import supported
 
 
@@ -80,7 +83,10 @@ def coffee(world, monkeypatch):
         from assistant.plugin import context, tool
 
         @tool(examples=["order a large latte with two sugars"])
-        def order(drink: Literal["latte", "mocha"], size: Literal["small", "large"] = "small", sugars: int = 0) -> str:
+        def order(
+            drink: Literal["latte", "mocha"], size: Literal["small", "large"] = "small", sugars: int = 0,
+            mark: str = "[/]",
+        ) -> str:
             """Order a coffee from the office machine."""
             return f"{size} {drink}, {sugars} sugars, paid with {context().secrets['COFFEE_TOKEN'][:4]}"
     ''')
@@ -97,6 +103,7 @@ def coffee(world, monkeypatch):
 def test_plugin_is_approved_given_its_secret_and_run(world, cli, coffee, monkeypatch):
     [listed] = [p for p in cli("tools", "--json").json()["plugins"] if p["name"] == "coffee"]
     assert (listed["third_party"], listed["approved"], listed["error"]) == (True, False, None)
+    assert "[/]" in cli("tools").out, "what a plugin says is no markup"
 
     refused = cli("run", world.plan(coffee), "--json")
     assert refused.code == exits.FAILED
@@ -143,6 +150,36 @@ def test_doctor_finds_faults_and_says_how_to_mend_them(world, cli):
     (world.home / "token").chmod(0o600)
     mended = {c["name"]: c for c in json.loads(cli("doctor", "--json").out)["checks"]}
     assert mended["data folder"]["status"] == mended["secret files"]["status"] == "ok"
+
+
+def test_doctor_takes_paths_as_the_assistant_does(world, cli, monkeypatch):
+    """A model in the home directory (~), and a folder for temporary files that is yet to be made."""
+    monkeypatch.setenv("HOME", str(world.folder))
+    (world.folder / "mine").mkdir()
+    monkeypatch.setenv("ASSISTANT_MODEL", "~/mine")
+    monkeypatch.setenv("ASSISTANT_HOME", str(world.folder / "not" / "yet" / "there"))
+    settings = load_settings()
+    [planner] = doctor._planner(settings)
+    assert planner.status == "fail" and str(world.folder / "mine") in planner.detail
+    assert [c.status for c in doctor._disk(settings)] != ["fail", "fail"]
+
+
+def test_an_interrupted_drawing_is_begun_anew(tmp_path, monkeypatch):
+    def interrupted(folder):
+        draw(folder)
+        raise KeyboardInterrupt
+
+    def draw(folder):
+        (folder / "contacts").mkdir(parents=True)  # fails where something is left
+        (folder / "a.jpg").write_bytes(b"")
+
+    console = Console(file=io.StringIO())
+    monkeypatch.setattr("assistant.cli.demo.draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _library(tmp_path / "library", console)
+    monkeypatch.setattr("assistant.cli.demo.draw", draw)
+    assert (_library(tmp_path / "library", console) / "a.jpg").exists()
+    assert [f.name for f in tmp_path.iterdir()] == ["library"]
 
 
 def test_demo_library_is_not_drawn_over_something(world, cli):
