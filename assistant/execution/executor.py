@@ -50,7 +50,6 @@ T = TypeVar("T")
 APPLICATION_VERSION = "errands-1"
 RECOVERIES = 100  # an errand that takes the service down with it is given up after so many starts
 REMIND_S = 1.0
-TICK = dt.timedelta(microseconds=1)  # between reminders of one second, whose moments are their ids for readers
 REMINDERS = "reminders"  # what is rung when one is raised
 FORGET_QUESTION_S = 7 * 86400.0
 _current: Executor | None = None
@@ -68,7 +67,6 @@ class Executor:
         self._bell = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
-        self._reminded = False  # whether what a crash left in the journal was delivered
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="store")
 
     # life
@@ -91,7 +89,7 @@ class Executor:
             self._started = True  # far enough to be closed
             await self.aclose()
             raise
-        self._tasks = [asyncio.create_task(self._remind()), asyncio.create_task(self._clean())]
+        self._tasks = [asyncio.create_task(work()) for work in (self._remind, self._deliver_reminders, self._clean)]
 
     def _open(self, home: Path) -> None:
         self._id = identity(home)
@@ -293,18 +291,27 @@ class Executor:
             await asyncio.sleep(REMIND_S)
 
     async def raise_reminders(self, now: dt.datetime) -> list[ReminderState]:
-        """Raise those that are due, each once: as an event of its errand, and through the channel `self`."""
+        """Raise those that are due, each once: as an event of its errand, and through the channel `self`, for which it
+        does not wait."""
         raised = []
-        for i, reminder in enumerate(await self._db(self.reminders.due, now, self._id)):
+        for reminder in await self._db(self.reminders.due, now, self._id):
             # Planned first: after a crash in between it is raised again, but can be delivered only once.
             await self._db(self._dispatcher.plan_reminder, reminder.errand, reminder.step, reminder.text)
-            if await self._tell(reminder.errand, self.reminders.raise_, reminder, now + i * TICK):
+            if await self._tell(reminder.errand, self.reminders.raise_, reminder, now):
                 raised.append(reminder)
                 self._bell.ring(REMINDERS)
-        if raised or not self._reminded:
-            await self._dispatcher.deliver_reminders(self._id)
-            self._reminded = True
         return raised
+
+    async def _deliver_reminders(self) -> None:
+        """Deliver what is raised, and first what a crash has left. Beside `_remind`: a channel that does not answer
+        must not hold up the reminders on the page."""
+        with self._bell.listen(REMINDERS) as listener:
+            while True:
+                try:
+                    await self._dispatcher.deliver_reminders(self._id)
+                except Exception:
+                    log.exception("delivering reminders")
+                await listener.wait(60.0)
 
     async def raised(self, since: dt.datetime) -> AsyncIterator[ReminderState]:
         """The reminders that were raised after a moment, and then each as it is raised; ends with `aclose`."""

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 
 from .store import Store, add_event, errands, notes, reminders
 
+TICK = 1e-6  # seconds between two reminders that are raised at once
+
 
 @dataclass(frozen=True)
 class ReminderState:
@@ -56,10 +58,15 @@ class Reminders:
             return [_state(r) for r in c.execute(query)]
 
     def raise_(self, reminder: ReminderState, now: dt.datetime) -> bool:
-        """Note that a reminder is raised, and tell it as an event of its errand. False when it was raised already."""
+        """Note that a reminder is raised, and tell it as an event of its errand. False when it was raised already.
+
+        Its moment is a reader's place among them, so it is later than all others, even where the clock was set back.
+        """
         with self._store.write() as c:
+            last = c.execute(sa.select(sa.func.max(reminders.c.raised))).scalar() or 0.0
+            moment = max(now.timestamp(), last + TICK)
             here = (reminders.c.id == reminder.id) & reminders.c.raised.is_(None)
-            if not c.execute(sa.update(reminders).where(here).values(raised=now.timestamp())).rowcount:
+            if not c.execute(sa.update(reminders).where(here).values(raised=moment)).rowcount:
                 return False
             told = {"id": reminder.id, "text": reminder.text, "when": reminder.when.isoformat()}
             add_event(c, reminder.errand, "reminder", told)

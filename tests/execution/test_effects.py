@@ -6,6 +6,7 @@ import datetime as dt
 import email
 import email.policy
 import io
+import socket
 
 import pytest
 from PIL import Image
@@ -354,6 +355,35 @@ async def test_reminders_of_the_same_second_are_all_told(executor):
     first = await anext(aiter(executor.raised(now)))
     second = await anext(aiter(executor.raised(first.raised)))
     assert {first.text, second.text} == {"call Ben", "call Ann"}
+
+
+async def test_a_clock_that_is_set_back_hides_no_reminder(executor):
+    now = dt.datetime.now(dt.UTC)
+    for text, when in (("call Ben", "in one hour"), ("call Ann", "in one minute")):
+        await carry_out(executor, ("reminders.add", {"text": text, "when": when}))
+        hours = 2 if text == "call Ben" else 0.1
+        [told] = await executor.raise_reminders(now + dt.timedelta(hours=hours))
+        assert told.text == text
+    first = await anext(aiter(executor.raised(now)))
+    second = await anext(aiter(executor.raised(first.raised)))
+    assert (first.text, second.text) == ("call Ben", "call Ann")
+
+
+async def test_a_channel_that_does_not_answer_holds_up_no_reminder(folder, errand_sandbox):
+    """The user's own channel takes the connection and says nothing; the page is told all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        channels = {"self": f"json://127.0.0.1:{silent.getsockname()[1]}/x"}
+        async with kit.executor_in(folder, errand_sandbox, channels=channels) as executor:
+            now = dt.datetime.now(dt.UTC)
+            for text, days in (("call Ben", 2), ("call Ann", 4)):
+                when = (now + dt.timedelta(days=days - 1)).strftime("%Y-%m-%d 09:00")
+                await carry_out(executor, ("reminders.add", {"text": text, "when": when}))
+                async with asyncio.timeout(3):
+                    assert [r.text for r in await executor.raise_reminders(now + dt.timedelta(days=days))] == [text]
+            async with asyncio.timeout(3):
+                assert [r.text async for r in aiter_first(executor.raised(now))] == ["call Ben"]
+            connection, _ = await asyncio.to_thread(silent.accept)  # it is being delivered
+            connection.close()
 
 
 async def test_an_errand_is_not_forgotten_before_its_reminder(executor):

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +34,7 @@ from .model import (
 )
 from .results import Results, files_in
 from .supervisor import Progress, Supervisor
-from .workspace import Workspace
+from .workspace import Workspace, Workspaces
 
 T = TypeVar("T")
 PROBE = "assistant.execution.sandbox.probe:probe"
@@ -53,7 +51,7 @@ class Sandbox:
         self._link: Link | None = None
         self._state: SandboxState | None = None
         self._closed = False
-        self._workspaces: Path | None = None
+        self._workspaces: Workspaces | None = None
         self._free = threading.BoundedSemaphore(options.workers)
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="sandbox")
 
@@ -94,7 +92,7 @@ class Sandbox:
                 self._link.close()
                 self._link = None
             if self._workspaces is not None:
-                shutil.rmtree(self._workspaces, ignore_errors=True)
+                self._workspaces.remove()
         self.artifacts.close()
 
     def __enter__(self) -> Sandbox:
@@ -251,15 +249,13 @@ class Sandbox:
 
     @contextlib.contextmanager
     def _workspace(self) -> Iterator[Workspace]:
-        root = os.geteuid() == 0
         with self._lock:
             if self._closed:
                 raise SandboxUnavailable("the sandbox is closed")
             if self._workspaces is None:
-                self._workspaces = Path(tempfile.mkdtemp(prefix="assistant-", dir=self.options.workspaces))
-                if root:
-                    self._workspaces.chmod(0o711)  # the tools' user passes through, but cannot list it
-        workspace = Workspace(self._workspaces, owner(self.options.user) if root else None)
+                root = os.geteuid() == 0
+                self._workspaces = Workspaces(self.options.workspaces, owner(self.options.user) if root else None)
+            workspace = self._workspaces.new()
         try:
             yield workspace
         finally:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import stat
 import struct
 import tempfile
+import time
 from ctypes import create_string_buffer
 from pathlib import Path
 
@@ -19,6 +21,47 @@ _OPENAT2 = 437
 _BENEATH, _NO_SYMLINKS, _NO_MAGICLINKS, _NO_XDEV = 0x08, 0x04, 0x02, 0x01
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 MAX_DEPTH = 16
+
+
+class Workspaces:
+    """The folder of one sandbox's workspaces, locked while that lives. Those of sandboxes that were killed are removed.
+
+    folder: where to make it, None takes the system's place for temporary files.
+    """
+
+    PREFIX = "assistant-calls-"
+    YOUNG_S = 60.0  # a folder may be made but not locked yet
+
+    def __init__(self, folder: Path | None, owner: tuple[int, int] | None) -> None:
+        self._owner = owner
+        for old in Path(folder or tempfile.gettempdir()).glob(f"{self.PREFIX}*"):
+            with contextlib.suppress(OSError):  # it is another user's, in use, or gone
+                self._remove_abandoned(old)
+        self.path = Path(tempfile.mkdtemp(prefix=self.PREFIX, dir=folder))
+        if owner is not None:
+            self.path.chmod(0o711)  # the tools' user passes through, but cannot list it
+        self._lock = os.open(self.path, _FLAGS | os.O_DIRECTORY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def new(self) -> Workspace:
+        """A workspace for one call."""
+        return Workspace(self.path, self._owner)
+
+    def remove(self) -> None:
+        """Delete the folder with all that is left in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+    def _remove_abandoned(self, path: Path) -> None:
+        fd = os.open(path, _FLAGS | os.O_DIRECTORY)
+        try:
+            status = os.fstat(fd)
+            if status.st_uid == os.geteuid() and status.st_mtime < time.time() - self.YOUNG_S:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                flatten(path)
+                shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(fd)
 
 
 class Workspace:

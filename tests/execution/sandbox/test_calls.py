@@ -26,6 +26,7 @@ from assistant.execution.sandbox import (
     ToolLimit,
     ToolTimedOut,
 )
+from assistant.execution.sandbox.workspace import Workspaces
 
 from .conftest import KEY, UID, children
 
@@ -359,11 +360,32 @@ def test_closed_sandbox(base, plugins):
     with pytest.raises(SandboxUnavailable, match="not been started"):
         sandbox.call_sync(call("order", {"drink": "tea"}))
     with sandbox:
-        workspaces = sandbox._workspaces
+        workspaces = sandbox._workspaces.path
         assert workspaces.exists()
     assert not workspaces.exists()
     with pytest.raises(SandboxUnavailable, match="closed"):
         sandbox.call_sync(call("order", {"drink": "tea"}))
+
+
+def test_what_a_killed_service_leaves_is_removed_by_the_next(tmp_path):
+    code = (
+        "import os, pathlib, sys; from assistant.execution.sandbox.workspace import Workspaces\n"
+        "space = Workspaces(pathlib.Path(sys.argv[1]), None).new().path\n"
+        "(space / 'locked').mkdir(); (space / 'locked' / 'video').write_bytes(b'x'); (space / 'locked').chmod(0)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    [killed] = tmp_path.iterdir()
+    living = Workspaces(tmp_path, None)
+    assert killed.exists(), "it may be young and not locked yet"
+    for folder in (killed, living.path):
+        os.utime(folder, (0, 0))
+    (tmp_path / "assistant-calls-link").symlink_to("/etc")
+    other = Workspaces(tmp_path, None)
+    assert not killed.exists() and living.path.exists() and other.path.exists()
+    other.remove()
+    living.remove()
+    assert [f.name for f in tmp_path.iterdir()] == ["assistant-calls-link"]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def unharmed(sandbox, world):
     assert len(world.visits) == visits
     assert "sleep" in Path(f"/proc/{world.victim}/comm").read_text()
     assert len(children(sandbox._link.process.pid)) <= 1  # the spare one
-    assert list(sandbox._workspaces.iterdir()) == []
+    assert list(sandbox._workspaces.path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", REFUSED)
