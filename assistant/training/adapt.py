@@ -88,6 +88,7 @@ def template(say: str, values: Mapping[str, Any], tool: ToolSpec, ask: str | Non
         said = next((s for s in _sayings(value) if re.search(rf"(?<!\w){re.escape(s)}(?!\w)", say, re.I)), None)
         if said is None or isinstance(value, bool) or Reference.parse(value):
             return value
+        kind = "choice" if choices else kind
         say = re.sub(rf"(?<!\w){re.escape(said)}(?!\w)", f"{{{name}:{kind}}}", say, count=1, flags=re.I)
         if choices:
             slots[name] = tuple(spell(c) for c in choices)

@@ -125,7 +125,7 @@ class Composer:
         """As `slot`, of a value that stands before the noun."""
         name = f"s{next(self.names)}"
         self.slots[name] = before_noun()[kind]
-        return f"{{{name}:spoken}}", f"{{{name}}}"
+        return f"{{{name}:choice}}", f"{{{name}}}"
 
     def add(self, tool: str, **args: Any) -> str:
         self.steps.append((tool, args))

@@ -126,7 +126,7 @@ def _value(
 ) -> tuple[str, Any]:
     """(as said, as planned) for a slot."""
     if own:
-        text = rng.choice(own)
+        text = rng.choice(own) if evaluation or kind == "choice" else wording.own(own, rng)
         return text, text
     if kind == "int":
         if rng.random() < 0.03:

@@ -1,5 +1,5 @@
-"""Slot values that nobody wrote down: names, places, times, messages … made of the authored ones by the grammar of
-`data/errands/grammar.txt`.
+"""Slot values that nobody wrote down: names, places, times, messages, things … made of the authored ones by the
+grammar of `data/errands/grammar.txt`.
 
 A model that has heard every value of a slot a hundred times knows them by heart, and cuts a new one short ("Wojciech"
 for "Wojciech Nowak"). Endless new values teach it to find where a value ends by the sentence around it.
@@ -8,12 +8,14 @@ for "Wojciech Nowak"). Endless new values teach it to find where a value ends by
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from random import Random
 
-from .errands import ERRANDS, held_out, synonym, thesaurus, words
+from .errands import ERRANDS, held_out, synonym, thesaurus, training_domains, words
 
 NEW = 0.45  # of all values
+OTHERS = 0.4  # of the new things are those of other domains
 RULE = re.compile(r"\{([^{}]+)\}")
 
 
@@ -24,6 +26,57 @@ def value(kind: str, rng: Random) -> str:
         if not held_out(text.casefold()):
             return text
     return rng.choice(words(kind))
+
+
+def own(values: Sequence[str], rng: Random) -> str:
+    """A value of a slot that one domain alone has, often a new one: "the top bar hive" becomes "the small hive under
+    the oak", or a thing of another domain. What is no thing (a time, an amount, a sentence) stays as it was written."""
+    text = rng.choice(values)
+    shape = _shape(text)
+    if not shape or rng.random() >= NEW:
+        return text
+    if rng.random() < OTHERS:
+        return rng.choice(_things()[shape])
+    *first, last = text.split()
+    article = first.pop(0) if shape == "article" else ""
+    words = {"article": article, "thing": " ".join([*first, last]), "kind": last}
+    made = re.sub(r"<(\w+)>", lambda m: words[m[1]], rng.choice(grammar()[shape]))
+    return " ".join(RULE.sub(lambda m: expand(m[1], rng), made).split())
+
+
+def _shape(text: str) -> str:
+    """How a thing is said: "article" (the red lamp), "proper" (Blue Door), "bare" (oak); empty for what is none."""
+    words = text.split()
+    article = words[0].casefold() in grammar()["articles"] or (len(words) > 1 and words[0].endswith("'s"))
+    if not all(re.fullmatch(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", w) for w in words):
+        return ""
+    if any(w.casefold() in _no_things() for w in words[article:]):
+        return ""
+    if article:
+        return "article" if 2 <= len(words) <= 4 else ""
+    if all(w[0].isupper() for w in words):
+        return "proper" if len(words) <= 3 else ""
+    return "bare" if len(words) <= 2 and words[0][0].islower() else ""
+
+
+@cache
+def _no_things() -> frozenset[str]:
+    """Words of times, amounts and sentences."""
+    rules = ("no things", "weekday", "month", "Month", "part", "season", "hour", "unit", "th")
+    texts = (alternative for rule in rules for alternative in grammar()[rule])
+    return frozenset(word.casefold() for text in texts for word in text.split() if word.isalpha())
+
+
+@cache
+def _things() -> dict[str, tuple[str, ...]]:
+    """shape → the things of all domains."""
+    found: dict[str, dict[str, None]] = {}
+    for domain in training_domains():
+        for values in (values for t in domain.templates for values in t.slots.values()):
+            for text in values:
+                if shape := _shape(text):
+                    found.setdefault(shape, {})[text] = None
+    return {shape: tuple(texts) for shape, texts in found.items()}
 
 
 def expand(rule: str, rng: Random) -> str:

@@ -28,7 +28,7 @@ def test_what_was_said_of_an_example_becomes_slots():
     assert learned.say == "Brew {cups:int} flat whites, decaf", "a choice that is part of another word stays"
     assert learned.plan == (("coffee.brew", {"kind": "flat_white", "cups": "{cups}", "decaf": True}),)
     learned = template("a Lungo please", {"kind": "lungo", "cups": 1}, BREW)
-    assert learned.say == "a {kind:spoken} please"
+    assert learned.say == "a {kind:choice} please"
     assert set(learned.slots["kind"]) == {"flat white", "lungo"}, "any choice may be said there"
     assert learned.plan[0][1]["cups"] == 1, "nobody said one"
 

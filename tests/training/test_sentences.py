@@ -43,6 +43,35 @@ def test_new_slot_values(kind: str) -> None:
     assert texts <= {t for v in words(kind, evaluation=True) for t in re.findall(r"\w+|[^\w\s]", v)}
 
 
+def test_new_things_of_a_domains_own_slots() -> None:
+    """Of the same make as those that were written; times, amounts and sentences stay; so do choices."""
+    rng = Random(1)
+    for values, shape in (
+        (("the top bar hive", "our shed"), "article"),
+        (("Blue Door",), "proper"),
+        (("oak",), "bare"),
+    ):
+        found = [wording.own(values, rng) for _ in range(400)]
+        assert 0.5 < sum(v in values for v in found) / 400 < 0.65 and len(set(found)) > 100
+        assert all(v and v == " ".join(v.split()) and not set(v) & set("{}<>|") for v in found)
+        assert wording._shape(values[0]) == shape
+    kept = (
+        "the 9th",
+        "Monday",
+        "in two hours",
+        "I never watch it",
+        "two dozen",
+        "bread and milk",
+        "next week",
+        "hive one",
+    )
+    assert {wording.own(kept, rng) for _ in range(400)} == set(kept)
+    chosen = Template("a {kind:choice} please", (), slots={"kind": ("lungo", "mocha")})
+    assert {fill(chosen, rng).words[1].text for _ in range(50)} == {"lungo", "mocha"}
+    asked = Template("feed the {hive:spoken}", (), slots={"hive": ("lungo", "mocha")})
+    assert {fill(asked, rng, evaluation=True).words[2].text for _ in range(50)} == {"lungo", "mocha"}
+
+
 def test_every_rule_of_the_grammar() -> None:
     for rule, alternatives in wording.grammar().items():
         for alternative in alternatives:
@@ -76,7 +105,7 @@ def test_composed_errands_are_valid_plans_that_name_every_part() -> None:
 
 def test_composed_errands_name_places_before_the_noun_and_two_things_at_once() -> None:
     templates = composed(400, seed=4)
-    before = [t for t in templates if re.search(r"\{\w+:spoken\} (photo|pic|shot|snap|image)", t.say)]
+    before = [t for t in templates if re.search(r"\{\w+:choice\} (photo|pic|shot|snap|image)", t.say)]
     assert {arg for t in before for _, args in t.plan for arg in args} >= {"place", "about"}
     for template in before:
         said = fill(template, Random(1)).words
