@@ -30,23 +30,32 @@ def value(kind: str, rng: Random) -> str:
 
 def own(values: Sequence[str], rng: Random) -> str:
     """A value of a slot that one domain alone has, often a new one: "the top bar hive" becomes "the small hive under
-    the oak", or a thing of another domain. What is no thing (a time, an amount, a sentence) stays as it was written."""
+    the oak", or a thing of another domain; a day another day. Amounts and sentences stay as they were written."""
     text = rng.choice(values)
     shape = _shape(text)
     if not shape or rng.random() >= NEW:
         return text
-    if rng.random() < OTHERS:
+    if shape not in ("moment", "numbered") and rng.random() < OTHERS:
         return rng.choice(_things()[shape])
     *first, last = text.split()
+    if shape == "moment":
+        before = (first or [""])[0].casefold()
+        rule = f"moment {before}"
+        return f"{before} {expand(rule, rng)}" if rule in grammar() else expand("moment", rng)
     article = first.pop(0) if shape == "article" else ""
-    words = {"article": article, "thing": " ".join([*first, last]), "kind": last}
+    words = {"article": article, "thing": " ".join([*first, last]), "kind": last, "head": " ".join(first)}
     made = re.sub(r"<(\w+)>", lambda m: words[m[1]], rng.choice(grammar()[shape]))
     return " ".join(RULE.sub(lambda m: expand(m[1], rng), made).split())
 
 
 def _shape(text: str) -> str:
-    """How a thing is said: "article" (the red lamp), "proper" (Blue Door), "bare" (oak); empty for what is none."""
+    """How a thing is said: "article" (the red lamp), "proper" (Blue Door), "bare" (oak), "numbered" (bay 7), or that it
+    is a day ("moment"); empty for what is neither."""
     words = text.split()
+    if _days() & set(text.casefold().split()) and all(w.casefold() in _of_days() or w[0].isdigit() for w in words):
+        return "moment"
+    if len(words) == 2 and (words[1].isdecimal() or words[1].casefold() in grammar()["hour"]) and _shape(words[0]):
+        return "numbered"
     article = words[0].casefold() in grammar()["articles"] or (len(words) > 1 and words[0].endswith("'s"))
     if not all(re.fullmatch(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", w) for w in words):
         return ""
@@ -60,11 +69,25 @@ def _shape(text: str) -> str:
 
 
 @cache
+def _days() -> frozenset[str]:
+    return frozenset(w.casefold() for rule in ("weekday", "Month", "some days") for w in grammar()[rule])
+
+
+@cache
+def _of_days() -> frozenset[str]:
+    """Words that days are told with."""
+    return _days() | _words_of("of days", "th", "hour")
+
+
+@cache
 def _no_things() -> frozenset[str]:
     """Words of times, amounts and sentences."""
-    rules = ("no things", "weekday", "month", "Month", "part", "season", "hour", "unit", "th")
+    return _days() | _words_of("no things", "part", "season", "hour", "unit", "th")
+
+
+def _words_of(*rules: str) -> frozenset[str]:
     texts = (alternative for rule in rules for alternative in grammar()[rule])
-    return frozenset(word.casefold() for text in texts for word in text.split() if word.isalpha())
+    return frozenset(word.casefold() for text in texts for word in text.split())
 
 
 @cache

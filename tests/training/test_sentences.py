@@ -55,15 +55,17 @@ def test_new_things_of_a_domains_own_slots() -> None:
         assert 0.5 < sum(v in values for v in found) / 400 < 0.65 and len(set(found)) > 100
         assert all(v and v == " ".join(v.split()) and not set(v) & set("{}<>|") for v in found)
         assert wording._shape(values[0]) == shape
+    days = {wording.own(("the 9th", "Monday", "on friday at eight"), rng) for _ in range(400)}
+    assert len(days) > 80 and any(d.startswith("on ") and d != "on friday at eight" for d in days)
+    assert len({wording.own(("hive one", "bay 7"), rng) for _ in range(400)}) > 60
     kept = (
-        "the 9th",
-        "Monday",
         "in two hours",
         "I never watch it",
         "two dozen",
         "bread and milk",
         "next week",
-        "hive one",
+        "Silent Night",
+        "size forty two",
     )
     assert {wording.own(kept, rng) for _ in range(400)} == set(kept)
     chosen = Template("a {kind:choice} please", (), slots={"kind": ("lungo", "mocha")})
