@@ -65,10 +65,10 @@ def spoken(text: str) -> str:
     text = "".join(c for c in text if not unicodedata.combining(c)).translate(_LETTERS)
     for symbol, words in _SYMBOLS.items():
         text = text.replace(symbol, words)
-    text = re.sub(r"\b([01]?\d|2[0-3])[:.]([0-5]\d)\b", _clock, text)
     # "9 am", "9:30pm", "nine p.m.", but not "I am".
     text = re.sub(r"\b([ap])\.\s?m\b\.?", r"\1 m", text)
     text = re.sub(rf"(\d|\b(?:{_HOURS}|o'clock)\b)\s?([ap])m\b", r"\1 \2 m", text)
+    text = re.sub(r"\b([01]?\d|2[0-3])[:.]([0-5]\d)\b", _clock, text)
     text = re.sub(r"(\d+)(?:st|nd|rd|th)\b", lambda m: f" {ordinal(int(m[1][:5]))} ", text)
     text = re.sub(r"(\d)\.(\d)", r"\1 point \2", text)
     text = re.sub(r"\d+", lambda m: f" {_number(m[0])} ", text)

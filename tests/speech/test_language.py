@@ -28,6 +28,7 @@ from assistant.training import errands
         ("code 4512", "code four five one two"),
         ("Alice's dog", "alice's dog"),
         ("7:05 p.m.", "seven oh five p m"),
+        ("3:45 pm, 6:30pm", "three forty five p m six thirty p m"),
         ("1.5 seconds & 20%", "one point five seconds and twenty percent"),
         ("Søren", "soren"),
         ("…", ""),
