@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from assistant.config import Settings
-from assistant.shipped import MODELS
+from assistant.shipped import PLANNER
 
 Status = Literal["ok", "warn", "fail"]
 OK: Status = "ok"
@@ -188,7 +188,7 @@ def _contacts(settings: Settings) -> Iterator[Check]:
 
 
 def _planner(settings: Settings) -> Iterator[Check]:
-    folder = Path(settings.model).expanduser() if settings.model else MODELS / "planner"
+    folder = Path(settings.model).expanduser() if settings.model else PLANNER
     if settings.model and not folder.exists():
         how = "set ASSISTANT_MODEL to a folder, to start without a network"
         yield Check("planner", WARN, f"{settings.model} is no folder here; it will be looked up on the hub", how)

@@ -28,11 +28,10 @@ from assistant.execution.answers import understand
 from assistant.execution.errand import AnswerError, NotAsked
 from assistant.execution.sandbox import SandboxError
 from assistant.hearing import NotUnderstood
-from assistant.speech import NothingHeard, Recogniser, SpeechError, Transcript
+from assistant.speech import NothingHeard, Recogniser, SpeechError, StreamEvent, Transcript
 from assistant.speech.decode import decode
 from assistant.speech.endpoint import LONGEST
 from assistant.speech.errors import RecogniserDied
-from assistant.speech.recogniser import StreamEvent
 from assistant.speech.sources import microphone, recording
 from assistant.speech.types import SAMPLE_RATE, Expected
 from assistant.speech.vad import VoiceDetector

@@ -34,6 +34,11 @@ Part = str | Call  # of an answer
 NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
+def _json(schema: dict[str, Any]) -> str:
+    """JSON of a schema, in Lark."""
+    return f"%json {json.dumps({'x-guidance': JSON_STYLE, **schema})}"
+
+
 def tool_format(model: Model, tools: list[dict[str, Any]]) -> ToolFormat:
     """The way of writing that the model's chat template uses; `ValueError` for tools that are not functions."""
     functions: dict[str, Any] = {}
@@ -76,7 +81,7 @@ class ToolFormat:
         lines = [f"start: call {more}", f"call: {call}", self._body(name)]
         if answer is not None:
             lines[0] += " | answer"
-            lines.append(f"answer: %json {json.dumps({'x-guidance': JSON_STYLE, **answer})}")
+            lines.append(f"answer: {_json(answer)}")
         return self._model.grammars.lark("\n".join(lines))
 
     def optional(self, parallel: bool) -> Optional | None:
@@ -139,7 +144,7 @@ class ToolFormat:
             # Each schema is a document of its own, so that its "$ref"s are found.
             opening = json.dumps(f'{{"name": {json.dumps(n, ensure_ascii=False)}, "{self._key}": ', ensure_ascii=False)
             lines.append(f'call{i}: {opening} arguments{i} "}}"')
-            lines.append(f"arguments{i}: %json {json.dumps({'x-guidance': JSON_STYLE, **self._functions[n]})}")
+            lines.append(f"arguments{i}: {_json(self._functions[n])}")
         return "\n".join(lines) + "\n"
 
     def _token(self, text: str) -> str:

@@ -88,7 +88,6 @@ def template(say: str, values: Mapping[str, Any], tool: ToolSpec, ask: str | Non
         said = next((s for s in _sayings(value) if re.search(rf"(?<!\w){re.escape(s)}(?!\w)", say, re.I)), None)
         if said is None or isinstance(value, bool) or Reference.parse(value):
             return value
-        kind = "choice" if choices else kind
         say = re.sub(rf"(?<!\w){re.escape(said)}(?!\w)", f"{{{name}:{kind}}}", say, count=1, flags=re.I)
         if choices:
             slots[name] = tuple(spell(c) for c in choices)
@@ -97,7 +96,7 @@ def template(say: str, values: Mapping[str, Any], tool: ToolSpec, ask: str | Non
     for name, value in values.items():
         type_ = tool.by_name[name].type
         element = type_.item or type_
-        kind = "int" if element.name == "int" else "spoken"
+        kind = "choice" if element.choices else "int" if element.name == "int" else "spoken"
         if element.name == "float":
             args[name] = value
         elif isinstance(value, list):

@@ -92,9 +92,10 @@ def builtin() -> Domain:
     return Domain("built-in", tools, tuple(_lines(ERRANDS.glob("builtin-*.jsonl"))))
 
 
-def domains() -> list[Domain]:
+@cache
+def domains() -> tuple[Domain, ...]:
     """The invented domains."""
-    return [domain(file) for file in sorted(ERRANDS.glob("domain-*.json"))]
+    return tuple(domain(file) for file in sorted(ERRANDS.glob("domain-*.json")))
 
 
 def training_domains() -> list[Domain]:

@@ -37,39 +37,41 @@ def own(values: Sequence[str], rng: Random) -> str:
         return text
     if shape not in ("moment", "numbered") and rng.random() < OTHERS:
         return rng.choice(_things()[shape])
-    *first, last = text.split()
+    said = text.split()
     if shape == "moment":
-        before = (first or [""])[0].casefold()
+        before = said[0].casefold()
         rule = f"moment {before}"
         return f"{before} {expand(rule, rng)}" if rule in grammar() else expand("moment", rng)
-    article = first.pop(0) if shape == "article" else ""
-    words = {"article": article, "thing": " ".join([*first, last]), "kind": last, "head": " ".join(first)}
-    made = re.sub(r"<(\w+)>", lambda m: words[m[1]], rng.choice(grammar()[shape]))
+    article = said.pop(0) if shape == "article" else ""
+    parts = {"article": article, "thing": " ".join(said), "kind": said[-1], "head": " ".join(said[:-1])}
+    made = re.sub(r"<(\w+)>", lambda m: parts[m[1]], rng.choice(grammar()[shape]))
     return " ".join(RULE.sub(lambda m: expand(m[1], rng), made).split())
 
 
+@cache
 def _shape(text: str) -> str:
     """How a thing is said: "article" (the red lamp), "proper" (Blue Door), "bare" (oak), "numbered" (bay 7), or that it
     is a day ("moment"); empty for what is neither."""
-    words = text.split()
-    if _days() & set(text.casefold().split()) and all(w.casefold() in _of_days() or w[0].isdigit() for w in words):
+    said = text.split()
+    if _days() & set(text.casefold().split()) and all(w.casefold() in _of_days() or w[0].isdigit() for w in said):
         return "moment"
-    if len(words) == 2 and (words[1].isdecimal() or words[1].casefold() in grammar()["hour"]) and _shape(words[0]):
+    if len(said) == 2 and (said[1].isdecimal() or said[1].casefold() in grammar()["hour"]) and _shape(said[0]):
         return "numbered"
-    article = words[0].casefold() in grammar()["articles"] or (len(words) > 1 and words[0].endswith("'s"))
-    if not all(re.fullmatch(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", w) for w in words):
+    article = said[0].casefold() in grammar()["articles"] or (len(said) > 1 and said[0].endswith("'s"))
+    if not all(re.fullmatch(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", w) for w in said):
         return ""
-    if any(w.casefold() in _no_things() for w in words[article:]):
+    if any(w.casefold() in _no_things() for w in said[article:]):
         return ""
     if article:
-        return "article" if 2 <= len(words) <= 4 else ""
-    if all(w[0].isupper() for w in words):
-        return "proper" if len(words) <= 3 else ""
-    return "bare" if len(words) <= 2 and words[0][0].islower() else ""
+        return "article" if 2 <= len(said) <= 4 else ""
+    if all(w[0].isupper() for w in said):
+        return "proper" if len(said) <= 3 else ""
+    return "bare" if len(said) <= 2 and said[0][0].islower() else ""
 
 
 @cache
 def _days() -> frozenset[str]:
+    """Words of which a day has at least one."""
     return frozenset(w.casefold() for rule in ("weekday", "Month", "some days") for w in grammar()[rule])
 
 

@@ -153,7 +153,7 @@ def test_doctor_finds_faults_and_says_how_to_mend_them(world, cli):
 
 
 def test_doctor_takes_paths_as_the_assistant_does(world, cli, monkeypatch):
-    """A model in the home directory (~), and a folder for temporary files that is yet to be made."""
+    """A model in the home directory (~), and a data folder that is yet to be made."""
     monkeypatch.setenv("HOME", str(world.folder))
     (world.folder / "mine").mkdir()
     monkeypatch.setenv("ASSISTANT_MODEL", "~/mine")
